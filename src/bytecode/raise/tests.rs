@@ -387,15 +387,16 @@ fn family() -> impl Strategy<Value = Family> {
 /// Returns whether a table of that family can read the fields: an `ip6 saddr` in an ip table has a
 /// program, but no meaning.
 fn fits(rule: &Rule, family: Family) -> bool {
-    // Nor has a rule that only a packet of two protocols, or of two messages of ICMP, would meet.
+    // Nor has a rule that only a packet of two protocols would meet. A field of one message of ICMP
+    // that is joined to a neighbour before its type is checked has no name there.
     let fields = rule.statements.iter().filter_map(|statement| match statement {
         Statement::Match(matches) => Some(matches.selector.fields()),
         _ => None,
     });
     let needs: Vec<_> = fields.flatten().map(|field| field.needs()).collect();
-    let transports: std::collections::BTreeSet<_> = needs.iter().filter_map(|needs| needs.transport).collect();
-    let messages = needs.iter().map(|needs| needs.message).filter(|message| !message.is_empty());
-    if transports.len() > 1 || messages.collect::<std::collections::BTreeSet<_>>().len() > 1 {
+    let transports: Vec<_> = needs.iter().filter_map(|needs| needs.transport).collect();
+    let of_message = needs.iter().any(|needs| !needs.message.is_empty());
+    if transports.windows(2).any(|pair| pair.first() != pair.last()) || of_message && transports.len() > 1 {
         return false;
     }
     let other = match family {

@@ -427,9 +427,9 @@ pub(crate) fn reads_back(ruleset: &Ruleset) -> bool {
     let read = match text.parse::<Ruleset>() {
         Ok(read) => read,
         // nft asks for the network layer before that field, which the model does not say, and has no
-        // words for maps to some objects.
+        // words for maps to some objects, and for ranges of classes.
         Err(error)
-            if ["after a field of the link layer", "a map with a name leads to"]
+            if ["after a field of the link layer", "a map with a name leads to", "expected a class"]
                 .iter()
                 .any(|known| error.to_string().contains(known)) =>
         {

@@ -28,7 +28,8 @@ use nftmesh::sim::{Compare, Comparison, Rules};
 #[command(name = "compare", after_help = "Exit codes: 0 equal, 1 different, 2 cannot tell or bad input.")]
 struct Args {
     /// live, netns:PATH, save:FILE4[,FILE6[,IPSETS]], nft:FILE, 'istio:ENV=VALUE... FLAGS...',
-    /// 'linkerd:FLAGS...', 'ambient:ENV=VALUE... ANNOTATION=VALUE...', or 'ambient-host:ENV=VALUE...'
+    /// 'linkerd:FLAGS...', 'kuma:FLAGS...', 'ambient:ENV=VALUE... ANNOTATION=VALUE...', or
+    /// 'ambient-host:ENV=VALUE...'
     a: Source,
     /// Likewise
     b: Source,

@@ -23,7 +23,8 @@ use nftmesh::sim::{End, Host, Packet, Walker};
 #[command(name = "walk", after_help = MORE_HELP)]
 struct Args {
     /// live, netns:PATH, save:FILE4[,FILE6[,IPSETS]], nft:FILE, 'istio:ENV=VALUE... FLAGS...',
-    /// 'linkerd:FLAGS...', 'ambient:ENV=VALUE... ANNOTATION=VALUE...', or 'ambient-host:ENV=VALUE...'
+    /// 'linkerd:FLAGS...', 'kuma:FLAGS...', 'ambient:ENV=VALUE... ANNOTATION=VALUE...', or
+    /// 'ambient-host:ENV=VALUE...'
     #[arg(default_value = "live")]
     source: Source,
     /// For example 'tcp 10.77.0.2:40000 -> 10.77.0.1:9000 uid 1000 gid 1000'

@@ -1,5 +1,6 @@
 //! Ambient's rules against those that Istio's agent installed: the same for every packet of both
-//! families, but for the defects of that program, which are tests here, in `ambient_defects` and in `ambient_host`.
+//! families, but for the defects of that program, which are tests here, in `ambient_defects` and in
+//! `ambient_host`.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
 

@@ -48,8 +48,8 @@ use node::Node;
 #[derive(Parser)]
 #[command(name = "mesh-node", after_help = "Exit codes: 0 stopped by a signal or checked, 1 error.")]
 struct Args {
-    /// Which namespace has which rules, line by line: a name with or without *, and istio:WORDS, linkerd:WORDS,
-    /// kuma:WORDS, ambient:WORDS or none
+    /// Which namespace has which rules, line by line: a name with or without *, and istio:WORDS,
+    /// linkerd:WORDS, kuma:WORDS, ambient:WORDS or none
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
     /// Checks the configuration, and ends

@@ -62,8 +62,8 @@ pub struct Original {
     pub captures_in: Vec<TableId>,
     /// The marks of captured packets, for rules of TPROXY in mangle.
     pub marks: Vec<u32>,
-    /// Whether its rules and ours cannot be in one pod: then [`Pod::install`](crate::pod::Pod::install)
-    /// replaces them.
+    /// Whether its rules and ours cannot be in one pod: then
+    /// [`Pod::install`](crate::pod::Pod::install) replaces them.
     pub excludes_ours: bool,
     /// The interfaces whose arriving packets a rule in nat leaves alone.
     pub arriving: Vec<String>,

@@ -117,7 +117,8 @@ impl KumaFlags {
     /// ```
     /// use nftmesh::mesh::kuma::{KumaFacts, KumaFlags};
     ///
-    /// let flags = KumaFlags::parse(["--redirect-all-dns-traffic"], [("KUMA_TRANSPARENT_PROXY_IP_FAMILY_MODE", "ipv4")])?;
+    /// let variables = [("KUMA_TRANSPARENT_PROXY_IP_FAMILY_MODE", "ipv4")];
+    /// let flags = KumaFlags::parse(["--redirect-all-dns-traffic"], variables)?;
     /// let rules = nftmesh::model::Ruleset::from(&flags.resolve(&KumaFacts::default())?);
     /// assert!(rules.to_string().contains("table ip kuma-mesh"));
     /// # Ok::<(), nftmesh::Error>(())

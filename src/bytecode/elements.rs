@@ -182,7 +182,7 @@ fn bare() -> ElementCode {
 
 /// Lowers everything but the key of an element.
 fn lower_extras(set: &Set, element: &Element) -> Result<ElementCode, Unlowerable> {
-    let Element { key: _, data, timeout, comment, extra } = element;
+    let Element { key: _, data, timeout, extra } = element;
     let mut object = None;
     let data = match (&set.data, data.as_deref()) {
         (SetData::None, None) => None,
@@ -209,7 +209,7 @@ fn lower_extras(set: &Set, element: &Element) -> Result<ElementCode, Unlowerable
     if object.is_some() {
         extras.get_or_insert_default().object = object;
     }
-    let userdata = commented(comment.as_deref(), read);
+    let userdata = commented(element.get_comment(), read);
     // The kernel does not report a timeout that equals the set's.
     let timeout = timeout.filter(|timeout| set.timeout != Some(*timeout)).map(millis);
     Ok(ElementCode { data, timeout, userdata, extras, ..bare() })

@@ -259,7 +259,9 @@ fn element(from: &mut Source<'_>, key: &[DataType], data: &SetData) -> Element {
         SetData::Value(of) => Some(Box::new(ElementData::Value(value(from, *of)))),
         SetData::Verdict => Some(Box::new(ElementData::Verdict(verdict(from)))),
     };
-    element.comment = if from.rarely(16) { Some(from.text().into()) } else { None };
+    if from.rarely(16) {
+        element = element.comment(from.text());
+    }
     element
 }
 

@@ -348,7 +348,7 @@ pub(super) fn listed<'a>(element: &'a Element, note: &'a Note, style: Style<'a>)
 /// Returns an element; the parts of its key for which `raw` holds are in hexadecimal.
 fn listed_with<'a>(element: &'a Element, raw: &'a [bool], note: &'a Note, style: Style<'a>) -> impl Display + 'a {
     Text(move |f: &mut fmt::Formatter<'_>| {
-        let Element { key, data, timeout, comment, .. } = element;
+        let Element { key, data, timeout, .. } = element;
         match key.parts() {
             [] => f.write_str("*")?,
             parts => {
@@ -371,7 +371,7 @@ fn listed_with<'a>(element: &'a Element, raw: &'a [bool], note: &'a Note, style:
         if let Some(expires) = note.expires {
             write!(f, " expires {}", time(expires))?;
         }
-        if let Some(comment) = comment {
+        if let Some(comment) = element.get_comment() {
             write!(f, " comment {}", quoted(comment))?;
         }
         match data.as_deref() {

@@ -15,7 +15,7 @@ use crate::bytecode::{
     Declared, Modes, SetCode, SetMode, Unraisable, declaration, declared, in_order, is_for_all, raise_each,
     raise_in_full, userdata_text,
 };
-use crate::model::{Element, Family, Rule, Set, Statement, TableFlags};
+use crate::model::{Family, Rule, Set, Statement, TableFlags};
 use crate::render::listing::{self, Note, Notes, comment, handle, listed_rule, priority, set_block, unknown};
 use crate::render::{Blocks, Known, Names};
 
@@ -170,7 +170,7 @@ impl Listing<'_> {
         // What the set and its elements carry is printed from the snapshot.
         raised.statements.clear();
         raise_each(elements, &raised.key, &raised.data, mode, |index, element| {
-            let element = element.map(|element| Element { extra: None, ..element });
+            let element = element.map(|element| element.without_statements());
             let extras = elements.get(index).and_then(|code| code.extras.as_deref());
             let expires = expires.get(index).copied().flatten().map(Duration::from_millis);
             let carries = extras.map(|extras| self.carried(&extras.exprs, Carried::State)).unwrap_or_default();

@@ -135,7 +135,7 @@ impl<'t> Parser<'t> {
                 }
                 "comment" => {
                     self.next();
-                    element.comment = Some(self.comment()?.into());
+                    element.extra.get_or_insert_default().comment = Some(self.comment()?.into());
                 }
                 _ => {
                     let statement = self.carried()?;

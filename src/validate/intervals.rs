@@ -58,7 +58,6 @@ pub(super) fn are_plain_and_ascending(all: &Elements<'_>) -> bool {
             key: Key::Single(Interval { low: Value::Ipv4(low), high: Value::Ipv4(high) }),
             data: None,
             timeout: None,
-            comment: None,
             extra: None,
         } => {
             let (low, high) = (u64::from(low.to_bits()), u64::from(high.to_bits()));

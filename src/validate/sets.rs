@@ -136,7 +136,7 @@ impl Checked<'_, '_> {
     }
 
     fn element(&self, at: At<'_>, index: usize, element: &Element, all: &Elements<'_>, faults: &mut Vec<Fault>) {
-        let Element { key, data, timeout, comment, .. } = element;
+        let Element { key, data, timeout, .. } = element;
         let at = at.element(index);
         match (key, all.key) {
             (Key::Single(interval), [wanted]) => part(at, interval, *wanted, all, faults),
@@ -178,8 +178,8 @@ impl Checked<'_, '_> {
                 at.report(faults, Problem::TimeoutNotAllowed);
             }
         }
-        if comment.is_some() {
-            names::comment(at, comment.as_deref(), faults);
+        if let Some(comment) = element.get_comment() {
+            names::comment(at, Some(comment), faults);
         }
     }
 }

@@ -319,15 +319,15 @@ fn element(key: Key, code: &ElementCode, data: &SetData) -> Option<Element> {
         (SetData::None | SetData::Object(_) | SetData::Value(_) | SetData::Verdict, _) => return None,
     };
     element.timeout = code.timeout.filter(|timeout| *timeout > 0).map(Duration::from_millis);
-    element.comment = userdata_comment(&code.userdata).map(Into::into);
+    let comment = userdata_comment(&code.userdata).map(Into::into);
     let statements = code.extras.as_ref().map(|extras| self::statements(&extras.exprs)).unwrap_or_default();
-    let kept = if commented(element.comment.as_deref(), &[]) == code.userdata {
+    let kept = if commented(comment.as_deref(), &[]) == code.userdata {
         Kept::default()
     } else {
         Kept::new(KeptElement { userdata: code.userdata.clone(), learned: false })
     };
-    if !statements.is_empty() || !kept.is_nothing() {
-        element.extra = Some(Box::new(Extra { statements, kept }));
+    if comment.is_some() || !statements.is_empty() || !kept.is_nothing() {
+        element.extra = Some(Box::new(Extra { comment, statements, kept }));
     }
     Some(element)
 }

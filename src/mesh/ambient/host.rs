@@ -95,7 +95,7 @@ impl AmbientHost {
         let sets = held.tables.iter().filter(|table| host_tables().contains(&TableId::from(*table)));
         let sets = sets.flat_map(|table| &table.sets).filter(|set| [PROBES_V4, PROBES_V6].contains(&set.name.as_str()));
         for element in sets.flat_map(|set| &set.elements) {
-            let (Key::Single(key), Some(uid)) = (&element.key, &element.comment) else { continue };
+            let (Key::Single(key), Some(uid)) = (&element.key, element.get_comment()) else { continue };
             let address = match &key.low {
                 Value::Ipv4(address) => IpAddr::V4(*address),
                 Value::Ipv6(address) => IpAddr::V6(*address),

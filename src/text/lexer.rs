@@ -135,6 +135,7 @@ fn measure(text: &str) -> (Kind, usize) {
             1 => (Kind::Symbol, 1),
             end => (Kind::Variable, end),
         },
+        b'n' if starts_classes(bytes) => (Kind::Word, 4),
         b'a'..=b'z' | b'A'..=b'Z' | b'_' => (Kind::Word, word(bytes)),
         b'.' if bytes.get(1).is_some_and(|next| next.is_ascii_alphanumeric() || *next == b'_') => {
             (Kind::Word, word(bytes))
@@ -198,6 +199,12 @@ fn class(bytes: &[u8]) -> Option<usize> {
     let is_class = bytes.get(colon) == Some(&b':') && digits(colon) && digits(end.saturating_sub(colon + 1));
     let is_apart = bytes.get(end).is_none_or(|byte| byte.is_ascii_whitespace() || b":-},;".contains(byte));
     (is_class && is_apart).then_some(end)
+}
+
+/// Returns whether a range of classes begins with the lowest one: nft lists `none-1:2`, though
+/// it does not read it.
+fn starts_classes(bytes: &[u8]) -> bool {
+    bytes.strip_prefix(b"none-").and_then(class).is_some()
 }
 
 fn is_mac(text: &str) -> bool {

@@ -17,7 +17,7 @@ impl Node {
     pub(super) const ALL: Node = Node(1);
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Branch {
     variable: u8,
     /// The numbers whose bit is 0.
@@ -28,6 +28,13 @@ struct Branch {
 impl Branch {
     fn is_half(&self) -> bool {
         self.low == Node::NOTHING || self.high == Node::NOTHING
+    }
+
+    fn hash(&self) -> u64 {
+        let mut mix = Mix::default();
+        mix.write_u64(u64::from(self.low.0) << 32 | u64::from(self.high.0));
+        mix.write_u8(self.variable);
+        mix.finish()
     }
 }
 
@@ -40,7 +47,9 @@ enum Operation {
 
 pub(super) struct Bdd {
     branches: Vec<Branch>,
-    known: Map<Branch, Node>,
+    /// The nodes by the hash of their branches, each in the first free place from there on; 0 is a
+    /// free place, since no leaf is looked up. At least half of them are free.
+    places: Vec<u32>,
     done: Map<(Operation, Node, Node), Node>,
 }
 
@@ -48,7 +57,8 @@ impl Bdd {
     pub(super) fn new() -> Self {
         // The two leaves, whose variable comes after all others.
         let leaf = |of| Branch { variable: LEAF, low: of, high: of };
-        Bdd { branches: vec![leaf(Node::NOTHING), leaf(Node::ALL)], known: Map::default(), done: Map::default() }
+        let branches = vec![leaf(Node::NOTHING), leaf(Node::ALL)];
+        Bdd { branches, places: vec![0; FIRST_PLACES], done: Map::default() }
     }
 
     /// Returns the number of nodes.
@@ -166,12 +176,43 @@ impl Bdd {
         if low == high {
             return low;
         }
-        let Bdd { branches, known, .. } = self;
         let branch = Branch { variable, low, high };
-        *known.entry(branch).or_insert_with(|| {
-            branches.push(branch);
-            Node(u32::try_from(branches.len() - 1).expect("memory ends before 2^32 nodes"))
-        })
+        let place = match self.find(&branch) {
+            Ok(found) => return found,
+            Err(place) => place,
+        };
+        let made = u32::try_from(self.branches.len()).expect("memory ends before 2^32 nodes");
+        self.branches.push(branch);
+        self.put(place, made);
+        if self.branches.len() * 2 > self.places.len() {
+            self.places = vec![0; self.places.len() * 4];
+            for (node, branch) in (2..).zip(self.branches.clone().iter().skip(2)) {
+                if let Err(place) = self.find(branch) {
+                    self.put(place, node);
+                }
+            }
+        }
+        Node(made)
+    }
+
+    /// Returns the node of a branch, or the place that it would have.
+    fn find(&self, branch: &Branch) -> Result<Node, usize> {
+        // Their number is a power of two.
+        let last = self.places.len() - 1;
+        let mut place = branch.hash() as usize & last;
+        loop {
+            match self.places.get(place).copied().unwrap_or(0) {
+                0 => return Err(place),
+                node if self.branch(Node(node)) == *branch => return Ok(Node(node)),
+                _ => place = (place + 1) & last,
+            }
+        }
+    }
+
+    fn put(&mut self, place: usize, node: u32) {
+        if let Some(free) = self.places.get_mut(place) {
+            *free = node;
+        }
     }
 
     fn apply(&mut self, operation: Operation, a: Node, b: Node) -> Node {
@@ -188,19 +229,16 @@ impl Bdd {
             Operation::And | Operation::Less | Operation::Or => {}
         }
         let (in_a, in_b) = (self.branch(a), self.branch(b));
+        let variable = in_a.variable.min(in_b.variable);
         // With one half empty there is only one branch to follow, which is as fast as looking up
-        // the result.
-        let is_one_way = match operation {
-            Operation::And => in_a.is_half() || in_b.is_half(),
-            Operation::Less => in_a.is_half(),
-            Operation::Or => false,
-        };
+        // the result; a half of a later variable would be met on both.
+        let is_half = |branch: Branch| branch.variable == variable && branch.is_half();
+        let is_one_way = is_half(in_a) || is_half(in_b);
         if !is_one_way {
             if let Some(done) = self.done.get(&(operation, a, b)) {
                 return *done;
             }
         }
-        let variable = in_a.variable.min(in_b.variable);
         let of =
             |branch: Branch, node| if branch.variable == variable { (branch.low, branch.high) } else { (node, node) };
         let ((a_low, a_high), (b_low, b_high)) = (of(in_a, a), of(in_b, b));
@@ -220,6 +258,7 @@ fn place(variable: u8, bits: u32) -> u128 {
 }
 
 const LEAF: u8 = u8::MAX;
+const FIRST_PLACES: usize = 1 << 8;
 
 pub(super) type Map<K, V> = HashMap<K, V, BuildHasherDefault<Mix>>;
 
@@ -310,6 +349,21 @@ mod tests {
             let again = bdd.less(a_set, and);
             assert_eq!(again, less, "{seed}: one set, one node");
         }
+    }
+
+    #[test]
+    fn shared_branches_are_followed_once() {
+        let mut bdd = Bdd::new();
+        // The numbers with an odd number of ones among their first 60 bits: 2^60 paths.
+        let (mut odd, mut even) = (Node::NOTHING, Node::ALL);
+        for variable in (0..60).rev() {
+            (odd, even) = (bdd.choose(variable, even, odd), bdd.choose(variable, odd, even));
+        }
+        let ends_in_one = bdd.node(63, Node::NOTHING, Node::ALL);
+        let both = bdd.and(odd, ends_in_one);
+        let (none, rest) = (bdd.less(both, odd), bdd.less(odd, both));
+        assert_eq!((none, bdd.or(both, rest)), (Node::NOTHING, odd));
+        assert_eq!(bdd.lowest(both, 64), Some(1 << 4 | 1));
     }
 
     #[test]

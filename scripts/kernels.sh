@@ -24,7 +24,9 @@ PROGRAMS=${KERNELS_PROGRAMS:-$FIRST $(others) $LAST}
 
 echo 'building' >&2
 cargo=${CARGO:-cargo}
-$cargo build --quiet --locked --release --examples
+# In release, but for the slow optimisation across crates.
+CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+	$cargo build --quiet --locked --release --examples
 export CARGO_PROFILE_DEV_OPT_LEVEL=1
 targets=()
 for one in $PROGRAMS; do

@@ -72,7 +72,7 @@ fn every_option_and_every_pair_equals_the_original() {
     all.iter_mut().skip(PROXIES.len()).for_each(|run| *run = format!("{} {run}", PROXIES[0]));
     // Each pair with one proxy.
     let proxies = PROXIES.iter().cycle();
-    all.extend(pairs.iter().zip(proxies).map(|(pair, proxy)| format!("{proxy} {pair}")));
+    all.extend(pairs.iter().zip(proxies).map(|(pair, proxy)| format!("{proxy} {}", pair.join(" "))));
     proven::each(&all, |words| assert_original(words));
     support::say(format_args!("{} combinations are the same", all.len()));
 }

@@ -12,19 +12,30 @@ use crate::support::say;
 /// Returns what `iptables-save` and `ip6tables-save` print as rules; an empty text has none.
 #[track_caller]
 pub fn saved(texts: [&str; 2]) -> Ruleset {
-    saved_with(texts, &IpSets::default())
+    imported(texts, Unknown::Refuse)
 }
 
 /// Likewise, with what `ipset save` prints.
 #[track_caller]
 pub fn saved_with(texts: [&str; 2], sets: &IpSets) -> Ruleset {
-    let mut rules = Ruleset::new();
-    for (text, family) in texts.into_iter().zip([IpFamily::Ipv4, IpFamily::Ipv6]) {
-        let imported = iptables_save(text, family, Unknown::Refuse).unwrap_or_else(|why| panic!("{why}\n{text}"));
-        rules.tables.extend(imported.ruleset.tables);
-    }
+    let mut rules = imported(texts, Unknown::KeepOpaque);
     sets.fill(&mut rules);
     rules
+}
+
+#[track_caller]
+fn imported(texts: [&str; 2], unknown: Unknown) -> Ruleset {
+    let mut rules = Ruleset::new();
+    for (text, family) in texts.into_iter().zip([IpFamily::Ipv4, IpFamily::Ipv6]) {
+        let imported = iptables_save(text, family, unknown).unwrap_or_else(|why| panic!("{why}\n{text}"));
+        rules.tables.extend(imported.ruleset.tables);
+    }
+    rules
+}
+
+/// Returns whether the long form of a test is wanted (`make soak`).
+pub fn soak() -> bool {
+    std::env::var_os("NFTMESH_SOAK").is_some_and(|value| value == "1")
 }
 
 #[track_caller]
@@ -67,13 +78,12 @@ pub fn each<T: Sync>(cases: &[T], prove: impl Fn(&T) + Sync) {
 
 /// Returns every option alone and every pair of options; without `NFTMESH_SOAK=1` (`make soak`),
 /// one pair in `thinned`.
-pub fn singles_and_pairs(options: &[&str], thinned: usize) -> Vec<String> {
-    let soak = std::env::var_os("NFTMESH_SOAK").is_some_and(|value| value == "1");
-    let mut all: Vec<String> = options.iter().map(|&one| one.to_owned()).collect();
+pub fn singles_and_pairs<T: Copy>(options: &[T], thinned: usize) -> Vec<Vec<T>> {
+    let mut all: Vec<Vec<T>> = options.iter().map(|one| vec![*one]).collect();
     for (index, one) in options.iter().enumerate() {
         let others = options.iter().enumerate().skip(index + 1);
-        let others = others.filter(|(other, _)| soak || (index + other) % thinned == 0);
-        all.extend(others.map(|(_, other)| format!("{one} {other}")));
+        let others = others.filter(|(other, _)| soak() || (index + other) % thinned == 0);
+        all.extend(others.map(|(_, other)| vec![*one, *other]));
     }
     all
 }

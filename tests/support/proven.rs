@@ -3,6 +3,9 @@
 
 #![allow(dead_code, unreachable_pub, reason = "every test program uses the part it needs")]
 
+use std::panic::{RefUnwindSafe, catch_unwind};
+use std::thread;
+
 use nftmesh::import::{IpSets, Unknown, iptables_save};
 use nftmesh::model::{IpFamily, Ruleset};
 use nftmesh::sim::{Comparison, Rules, compare};
@@ -66,14 +69,16 @@ pub fn assert_differ(name: &str, ours: &Ruleset, theirs: &Ruleset) {
     assert!(matches!(comparison, Comparison::Differs(_)), "{name}: {comparison}");
 }
 
-/// Proves every case, two at a time.
-pub fn each<T: Sync>(cases: &[T], prove: impl Fn(&T) + Sync) {
-    let half = cases.len().div_ceil(2).max(1);
-    std::thread::scope(|scope| {
-        for part in cases.chunks(half) {
-            scope.spawn(|| part.iter().for_each(&prove));
-        }
+/// Proves every case, two at a time; prints what panics, and fails at the end.
+#[track_caller]
+pub fn each<T: Sync + RefUnwindSafe>(cases: &[T], prove: impl Fn(&T) + Sync + RefUnwindSafe) {
+    let failed = &|part: &[T]| part.iter().filter(|case| catch_unwind(|| prove(case)).is_err()).count();
+    let parts = cases.chunks(cases.len().div_ceil(2).max(1));
+    let failed: usize = thread::scope(|scope| {
+        let running: Vec<_> = parts.map(|part| scope.spawn(move || failed(part))).collect();
+        running.into_iter().map(|one| one.join().expect("panics are caught")).sum()
     });
+    assert_eq!(failed, 0, "of {} cases", cases.len());
 }
 
 /// Returns every option alone and every pair of options; without `NFTMESH_SOAK=1` (`make soak`),

@@ -65,7 +65,7 @@ portable: ## build what is published: a static program, the documentation as doc
 soak: ## a million connections through every configuration change, 500 rounds of writers; up to an hour
 	@sh scripts/setup.sh test
 	$(CARGO) build --locked --release --examples
-	NFTMESH_SOAK=1 NFTMESH_REQUIRE_KERNEL=1 $(CARGO) test --locked --release --test transitions --test writers --test kuma_pairs -- --nocapture --test-threads 1
+	NFTMESH_SOAK=1 NFTMESH_REQUIRE_KERNEL=1 $(CARGO) test --locked --release --test transitions --test writers --test kuma_pairs --test linkerd_pairs --test ambient_pairs --test istio_pairs -- --nocapture --test-threads 1
 
 check: ## run every check that a merge needs; a warning is an error
 	@sh scripts/setup.sh check

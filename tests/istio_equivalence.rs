@@ -175,13 +175,13 @@ impl Reference<'_> {
 
     fn nat_prerouting(&self) -> Option<u16> {
         let Reference(config, packet) = *self;
-        if self.untouched() || self.on_excluded() {
+        if self.untouched() {
             return None;
         }
         if config.kube_virt_interfaces.iter().any(|pattern| pattern.matches(packet.interface)) {
             return if self.captured_destination() { self.redirect(config.outbound_port) } else { None };
         }
-        if config.interception == Interception::Tproxy || self.tcp_to(config.tunnel_port) {
+        if self.on_excluded() || config.interception == Interception::Tproxy || self.tcp_to(config.tunnel_port) {
             return None;
         }
         match &config.inbound_ports {

@@ -144,11 +144,11 @@ fn ranges_of_both_families_are_sorted_by_family() {
 
 #[test]
 fn what_the_original_drops_or_fails_at_half_way_is_refused_by_name() {
-    for port in ["http", "70000", "90-80", "0", "80:90", "-80", "4190,x"] {
+    for port in ["http", "70000", "90-80", "80:90", "-80", "4190,x", "080", "+80"] {
         refused(&format!("{BASIC} --inbound-ports-to-ignore {port}"), "--inbound-ports-to-ignore");
         refused(&format!("{BASIC} --outbound-ports-to-ignore={port}"), "--outbound-ports-to-ignore");
     }
-    for port in ["70000", "80-90", "0"] {
+    for port in ["70000", "80-90", "http"] {
         refused(&format!("{BASIC} -r {port}"), "-r");
     }
     for range in ["10.0.0.0", "10.0.0.0/33", "x/8", "fd00::/129"] {
@@ -167,6 +167,7 @@ fn what_the_original_drops_or_fails_at_half_way_is_refused_by_name() {
         ("-p 4143 -o 4140 -u 1 --iptables-mode new", "--iptables-mode \"new\""),
         ("-p 4143 -o 4140 -u 1 --firewall-bin-path nft", "--firewall-bin-path \"nft\""),
         ("-p 4143 -o 4140 -u 1 --timeout-close-wait-secs x", "--timeout-close-wait-secs"),
+        ("-p 4143 -o 4140 -u 1 --log-level loud", "--log-level \"loud\""),
         ("-p 4143 -o 4140 -u 1 --nothing", "--nothing"),
         ("-p 4143 -o 4140 -u", "-u"),
     ] {

@@ -23,13 +23,17 @@ pub(crate) fn run(environment: &Environment, input: &[u8]) -> Result<String, Fai
     if environment.command == Command::Version {
         return Ok(versions(input));
     }
-    let config = Config::parse(input)?;
+    let config = match Config::parse(input) {
+        // What cannot be understood must not keep a pod from its end.
+        Err(failure) if environment.command == Command::Del && failure.is(failure::CONFIGURATION) => Config::default(),
+        config => config?,
+    };
     let asked = config.version().to_owned();
     version::allows(&asked, environment.command.name())?;
     let outcome = match environment.command {
         Command::Add => add(environment, &config),
         Command::Check => check(environment, &config).map(|()| String::new()),
-        Command::Del => delete(environment).map(|()| String::new()),
+        Command::Del => delete(environment, &config).map(|()| String::new()),
         // All that belongs to a pod is in its namespace, and ends with it.
         Command::Gc => Ok(String::new()),
         Command::Status => status(&config).map(|()| String::new()),
@@ -79,6 +83,10 @@ fn wanted(environment: &Environment, config: &Config) -> Result<Option<Captured>
     };
     let previous: Value = serde_json::from_str(previous.get())
         .map_err(|why| Failure::new(failure::DECODE, "prevResult is not JSON", why))?;
+    if !previous.is_object() {
+        let details = "give what the plugin before this one printed";
+        return Err(Failure::new(failure::CONFIGURATION, "prevResult is not an object", details));
+    }
     mesh::check(config)?;
     let namespace = namespace(environment.namespace.as_deref().unwrap_or(Path::new("")))?;
     let Some(known) = Pod::known(config, environment)? else {
@@ -134,11 +142,15 @@ fn check(environment: &Environment, config: &Config) -> Result<(), Failure> {
     Err(Failure::new(failure::DIFFERS, "the rules of the mesh are not in place", first))
 }
 
-/// Removes exactly what was added; what is gone already needs no removal.
-fn delete(environment: &Environment) -> Result<(), Failure> {
+/// Removes exactly what was added; what is gone already needs no removal, and nothing was ever added
+/// to the node's own namespace.
+fn delete(environment: &Environment, config: &Config) -> Result<(), Failure> {
     let Some(path) = environment.namespace.as_deref().filter(|path| path.exists()) else { return Ok(()) };
     let namespace = match namespace(path) {
-        Err(failure) if failure.is(failure::CONTAINER) => return Ok(()),
+        Err(failure) if failure.is(failure::CONTAINER) || failure.is(failure::ENVIRONMENT) => {
+            log(config, &failure.line());
+            return Ok(());
+        }
         outcome => outcome?,
     };
     let failed = |error: nftmesh::Error| Failure::of("the rules of the mesh are not removed", &error);

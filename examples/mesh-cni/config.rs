@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use nftmesh::Escaped;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -20,18 +20,21 @@ pub(crate) struct Config {
     version: Option<String>,
     pub(crate) mesh: Option<String>,
     /// The options of the mesh, by the names of its flags or variables.
+    #[serde(deserialize_with = "or_default")]
     pub(crate) options: Map<String, Value>,
     /// Outbound connections wait for the proxy.
+    #[serde(deserialize_with = "or_default")]
     pub(crate) hold: bool,
-    #[serde(alias = "excludeNamespaces")]
+    #[serde(alias = "excludeNamespaces", deserialize_with = "or_default")]
     exclude_namespaces: Vec<String>,
     #[serde(alias = "logFile")]
     pub(crate) log_file: Option<String>,
     /// Of the plugin before this one, as it came.
     #[serde(rename = "prevResult")]
     pub(crate) previous: Option<Box<RawValue>>,
-    #[serde(rename = "runtimeConfig")]
+    #[serde(rename = "runtimeConfig", deserialize_with = "or_default")]
     runtime: Map<String, Value>,
+    #[serde(deserialize_with = "or_default")]
     args: Map<String, Value>,
     /// Whether all pods are Kubernetes' own: one without a name in `CNI_ARGS` is left alone, and one
     /// of which nothing is known is refused.
@@ -40,6 +43,11 @@ pub(crate) struct Config {
     /// All keys, of which some may be options of the mesh.
     #[serde(skip)]
     pub(crate) all: BTreeMap<String, Box<RawValue>>,
+}
+
+/// Templates write null for what is not given.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(of: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(of)?.unwrap_or_default())
 }
 
 impl Config {

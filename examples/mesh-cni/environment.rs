@@ -85,7 +85,11 @@ impl Environment {
             container(&get("CNI_CONTAINERID")?.unwrap_or_default())?;
             interface(&get("CNI_IFNAME")?.unwrap_or_default())?;
         }
-        let arguments = arguments(&get("CNI_ARGS")?.unwrap_or_default())?;
+        // The other commands do not need them, and DEL must not fail for their sake.
+        let arguments = match command {
+            Command::Add | Command::Check => arguments(&get("CNI_ARGS")?.unwrap_or_default())?,
+            Command::Del | Command::Gc | Command::Status | Command::Version => BTreeMap::new(),
+        };
         Ok(Environment { command, namespace: get("CNI_NETNS")?.map(PathBuf::from), arguments })
     }
 }

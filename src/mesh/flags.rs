@@ -1,6 +1,6 @@
 //! Flags as programs written with pflag read them: `--name value`, `--name=value`, `-n value`,
-//! `-n=value`, `-nvalue`; a switch takes its value only after `=`. Which flags there are is a
-//! table of the mesh.
+//! `-n=value`, `-nvalue`; a switch takes its value only after `=`, and other short flags may follow
+//! its letter. Which flags there are is a table of the mesh.
 
 use super::error::{Invalid, Problem};
 
@@ -55,30 +55,46 @@ pub(super) fn read<S: Into<String>>(
     let mut arguments = arguments.into_iter().map(Into::into);
     let mut given = Vec::new();
     while let Some(argument) = arguments.next() {
-        let (flag, spelled, value) = match (argument.strip_prefix("--"), argument.strip_prefix('-')) {
-            (Some(long), _) => {
-                let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
-                (table.iter().find(|flag| flag.name == name), format!("--{name}"), value)
+        if let Some(long) = argument.strip_prefix("--") {
+            let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
+            let flag = table.iter().find(|flag| flag.name == name);
+            given.push(one(flag, format!("--{name}"), value, &mut arguments)?);
+            continue;
+        }
+        let mut letters = argument.strip_prefix('-').unwrap_or_default().chars();
+        if letters.as_str().is_empty() {
+            return Err(fault(argument, "not a flag; every argument is a flag or its value"));
+        }
+        while let Some(letter) = letters.next() {
+            let flag = table.iter().find(|flag| flag.short == Some(letter));
+            let rest = letters.as_str();
+            let value = match rest.strip_prefix('=') {
+                None if rest.is_empty() || flag.is_some_and(|flag| flag.is_switch) => None,
+                value => Some(value.unwrap_or(rest)),
+            };
+            given.push(one(flag, format!("-{letter}"), value, &mut arguments)?);
+            if value.is_some() {
+                break;
             }
-            (None, Some(short)) if !short.is_empty() => {
-                let mut rest = short.chars();
-                let letter = rest.next();
-                let flag = table.iter().find(|flag| flag.short.is_some() && flag.short == letter);
-                let rest = rest.as_str();
-                let value = (!rest.is_empty()).then(|| rest.strip_prefix('=').unwrap_or(rest));
-                (flag, letter.map_or_else(String::new, |letter| format!("-{letter}")), value)
-            }
-            (None, _) => return Err(fault(argument, "not a flag; every argument is a flag or its value")),
-        };
-        let Some(flag) = flag else { return Err(fault(spelled, "there is no such flag; --help lists all")) };
-        let value = match value {
-            Some(value) => value.to_owned(),
-            None if flag.is_switch => "true".to_owned(),
-            None => arguments.next().ok_or_else(|| fault(spelled.clone(), "its value is missing"))?,
-        };
-        given.push(Given { name: flag.name, spelled, value });
+        }
     }
     Ok(given)
+}
+
+/// Reads one flag; a value that does not follow it directly is the next argument.
+fn one(
+    flag: Option<&Flag>,
+    spelled: String,
+    value: Option<&str>,
+    arguments: &mut impl Iterator<Item = String>,
+) -> Result<Given, Invalid> {
+    let Some(flag) = flag else { return Err(fault(spelled, "there is no such flag; --help lists all")) };
+    let value = match value {
+        Some(value) => value.to_owned(),
+        None if flag.is_switch => "true".to_owned(),
+        None => arguments.next().ok_or_else(|| fault(spelled.clone(), "its value is missing"))?,
+    };
+    Ok(Given { name: flag.name, spelled, value })
 }
 
 pub(super) fn fault(name: impl Into<String>, what: impl Into<String>) -> Invalid {
@@ -98,15 +114,20 @@ mod tests {
             let given: Vec<_> = given.iter().map(|given| (given.name, given.value.as_str())).collect();
             assert_eq!(given, [("uid", "-1")], "{arguments:?}");
         }
-        let given = read(TABLE, ["-w", "--wait=false"]).expect("valid");
-        assert_eq!(given.iter().map(|given| given.value.as_str()).collect::<Vec<_>>(), ["true", "false"]);
+        let given = read(TABLE, ["-w", "--wait=false", "-wu7", "-wwu", "8", "-w=F"]).expect("valid");
+        let given: Vec<_> = given.iter().map(|given| given.value.as_str()).collect();
+        assert_eq!(given, ["true", "false", "true", "7", "true", "true", "8", "F"]);
     }
 
     #[test]
     fn what_is_no_flag_is_named() {
-        for (arguments, named) in
-            [(["x"], "x: not"), (["--none"], "--none: there"), (["-u"], "-u: its"), (["-"], "-: not")]
-        {
+        for (arguments, named) in [
+            (["x"], "x: not"),
+            (["--none"], "--none: there"),
+            (["-wu"], "-u: its"),
+            (["-wx"], "-x: there"),
+            (["-"], "-: not"),
+        ] {
             let error = read(TABLE, arguments).expect_err("invalid").to_string();
             assert!(error.starts_with(named), "{error}");
         }

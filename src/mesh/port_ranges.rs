@@ -55,6 +55,13 @@ impl PortRanges {
         parse::list(text, ACCEPTED, range).map(PortRanges::from_iter)
     }
 
+    /// Parses a set that may hold port 0, which no connection of the kernel's own sockets has.
+    pub(super) fn parse_with_zero(text: &str) -> Parsed<Self> {
+        let accepted = "give a comma list of ports from 0 to 65535 and ranges such as 8000-8010";
+        let port = |text: &str| parse::decimal(text).and_then(|number| u16::try_from(number).ok());
+        parse::list(text, accepted, |text| range_of(text, port)).map(PortRanges::from_iter)
+    }
+
     /// Parses a set; `*` returns `None`.
     pub(super) fn parse_or_wildcard(text: &str) -> Parsed<Option<Self>> {
         let accepted = &format!("{ACCEPTED}, or \"*\" for all");
@@ -73,8 +80,12 @@ impl PortRanges {
 const ACCEPTED: &str = "give a comma list of ports from 1 to 65535 and ranges such as 8000-8010";
 
 fn range(text: &str) -> Parsed<RangeInclusive<u16>> {
+    range_of(text, parse::checked_port)
+}
+
+fn range_of(text: &str, port: impl Fn(&str) -> Option<u16>) -> Parsed<RangeInclusive<u16>> {
     let not_a_port = |text: &str| Problem(format!("{} is not a port", Quoted(text)));
-    let port = |text: &str| parse::checked_port(text).ok_or_else(|| not_a_port(text));
+    let port = |text: &str| port(text).ok_or_else(|| not_a_port(text));
     let Some((first, last)) = text.split_once(['-', ':']) else {
         return port(text).map(|port| port..=port);
     };

@@ -191,7 +191,7 @@ pub(super) const OWNER_GROUPS: OptionSpec = OptionSpec::variable(
 pub(super) const OWNER_GROUPS_EXCLUDE: OptionSpec = OptionSpec::variable(
     &["ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE"],
     "",
-    "groups whose outbound traffic is left alone, comma list of gids or names",
+    "groups whose outbound traffic is left alone, comma list of gids or names; only if all are captured",
 )
 .takes(Takes::List);
 pub(super) const LOOPBACK_CIDR: OptionSpec = OptionSpec::variable(

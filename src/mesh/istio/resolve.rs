@@ -101,7 +101,7 @@ fn config(options: &RawOptions, host: &PodFacts) -> Result<IstioConfig, Invalid>
         drop_invalid: options.read(&table::DROP_INVALID, parse::boolean)?,
         drop_invalid_outbound: options.read(&table::DROP_INVALID_OUTBOUND, parse::boolean)?,
         ipv6,
-        owner_groups: owner_groups(options, host)?,
+        owner_groups: owner_groups(options, host, &mut warnings)?,
         loopback: options.read(&table::LOOPBACK_CIDR, loopback)?,
         counters: true,
         warnings,
@@ -247,7 +247,7 @@ const NAMED: usize = 8;
 
 /// Rejects inclusions together with exclusions: the reference ignores the exclusions then, and
 /// which of the two was meant is unknown.
-fn owner_groups(options: &RawOptions, host: &PodFacts) -> Result<OwnerGroups, Invalid> {
+fn owner_groups(options: &RawOptions, host: &PodFacts, warnings: &mut Vec<Warning>) -> Result<OwnerGroups, Invalid> {
     let group = |name: &str| host.groups.get(name).copied();
     let except = options.read(&table::OWNER_GROUPS_EXCLUDE, |text| gids(text, host))?;
     let only = options.read(&table::OWNER_GROUPS, |text| {
@@ -257,11 +257,14 @@ fn owner_groups(options: &RawOptions, host: &PodFacts) -> Result<OwnerGroups, In
     match only {
         None if except.is_empty() => Ok(OwnerGroups::All),
         None => Ok(OwnerGroups::Except(except)),
-        Some(only) if except.is_empty() => Ok(OwnerGroups::Only(ascending(only))),
-        Some(_) => Err(Invalid::Both {
-            one: options.name(&table::OWNER_GROUPS),
-            other: options.name(&table::OWNER_GROUPS_EXCLUDE),
-        }),
+        Some(only) => {
+            if !except.is_empty() {
+                let option = options.name(&table::OWNER_GROUPS_EXCLUDE);
+                let reason = "not all groups are captured (ISTIO_OUTBOUND_OWNER_GROUPS=*)";
+                warnings.push(Warning::NoEffect { option, reason });
+            }
+            Ok(OwnerGroups::Only(ascending(only)))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The configuration, and its builder, which checks it.
 
 use crate::Result;
-use crate::mesh::error::{Invalid, Problem};
+use crate::mesh::error::Problem;
 use crate::mesh::flags::fault;
 use crate::mesh::{Cidrs, PortRanges, parse};
 
@@ -111,7 +111,7 @@ impl LinkerdConfigBuilder {
     /// Checks the configuration.
     ///
     /// # Errors
-    /// [`is_invalid`](crate::Error::is_invalid) for port 0, an owner that cannot be, and when no
+    /// [`is_invalid`](crate::Error::is_invalid) for a proxy's port 0, an owner that cannot be, and when no
     /// owner is given: what the proxy sends would return to it for ever.
     pub fn build(self) -> Result<LinkerdConfig> {
         for (name, port) in [("incoming-proxy-port", self.incoming_port), ("outgoing-proxy-port", self.outgoing_port)] {
@@ -126,15 +126,6 @@ impl LinkerdConfigBuilder {
         for (name, owner, what) in [("proxy-uid", self.proxy_uid, "user"), ("proxy-gid", self.proxy_gid, "group")] {
             let Some(number) = owner else { continue };
             parse::checked_owner(number, what).map_err(|problem| problem.of(name, number.to_string()))?;
-        }
-        let lists = [
-            ("ports-to-redirect", self.inbound_ports.as_ref()),
-            ("inbound-ports-to-ignore", Some(&self.inbound_ports_ignore)),
-            ("outbound-ports-to-ignore", Some(&self.outbound_ports_ignore)),
-        ];
-        for (name, ports) in lists {
-            let checked = ports.cloned().unwrap_or_default().checked();
-            checked.map_err(|(value, problem)| -> Invalid { problem.of(name, value) })?;
         }
         Ok(LinkerdConfig { given: self })
     }

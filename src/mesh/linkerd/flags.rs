@@ -29,7 +29,7 @@ pub const FLAGS: &[Flag] = &[
     Flag::value("firewall-save-bin-path", "no effect, no program is run"),
     Flag::switch("ipv6", "capture IPv6 besides IPv4, the default"),
     Flag::value("log-format", "plain or json"),
-    Flag::value("log-level", "no effect, there are few lines"),
+    Flag::value("log-level", "a level such as info; no effect, there are few lines"),
 ];
 
 /// What the flags of `proxy-init` say: what to capture, and how to run.
@@ -91,6 +91,7 @@ impl LinkerdFlags {
                 "firewall-bin-path" => path = Some(flag),
                 "ipv6" => config.ipv6 = value(flag, parse::boolean)?,
                 "log-format" => json = flag.value == "json",
+                "log-level" => log_level(flag)?,
                 _ => {}
             }
         }
@@ -135,20 +136,29 @@ fn seconds(text: &str) -> Parsed<u32> {
         .ok_or_else(|| Problem::new("not a number of seconds; give 0 to 2147483"))
 }
 
-/// iptables writes ranges with `:`, `proxy-init` with `-` only.
+/// iptables writes ranges with `:`, `proxy-init` with `-` only. As there, 0 is a port of a list.
 fn port_ranges(flag: &Given) -> std::result::Result<PortRanges, Invalid> {
     match flag.value.contains(':') {
         true => Err(flag.wrong(Problem::new("a range is written with -, such as 8000-8010"))),
-        false => value(flag, PortRanges::parse),
+        false => value(flag, PortRanges::parse_with_zero),
     }
 }
 
 fn single_ports(flag: &Given) -> std::result::Result<PortRanges, Invalid> {
     match flag.value.contains(['-', ':']) {
         true => {
-            Err(flag.wrong(Problem::new("ranges are not accepted here; give a comma list of ports from 1 to 65535")))
+            Err(flag.wrong(Problem::new("ranges are not accepted here; give a comma list of ports from 0 to 65535")))
         }
-        false => value(flag, PortRanges::parse),
+        false => value(flag, PortRanges::parse_with_zero),
+    }
+}
+
+/// The levels of logrus, in any case.
+fn log_level(flag: &Given) -> std::result::Result<(), Invalid> {
+    let levels = ["panic", "fatal", "error", "warn", "warning", "info", "debug", "trace"];
+    match levels.iter().any(|level| flag.value.eq_ignore_ascii_case(level)) {
+        true => Ok(()),
+        false => Err(flag.wrong(Problem(format!("give one of {}", levels.join(", "))))),
     }
 }
 

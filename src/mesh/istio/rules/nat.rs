@@ -85,6 +85,8 @@ impl Nat<'_> {
         excluded.into_iter().chain(self.captured.sets.clone()).chain(groups).collect()
     }
 
+    /// As in the reference, an interface of a virtual machine (`-k`) is one also where it is
+    /// excluded (`-c`).
     fn prerouting(&self, inbound: &[Rule]) -> Vec<Rule> {
         let machines = interfaces(&self.config.kube_virt_interfaces);
         let mut rules = Vec::new();
@@ -100,13 +102,13 @@ impl Nat<'_> {
                 let rest = Rule::new().iifname(machines).counter().r#return();
                 rules.push(rest.comment("what virtual machines send is not inbound (-k)"));
             }
+            let excluded = interfaces(&self.config.exclude_interfaces);
+            if !excluded.is_empty() {
+                let rule = Rule::new().iifname(excluded).counter().r#return();
+                rules.push(rule.comment("nothing is captured on these interfaces (-c)"));
+            }
             let jump = Rule::new().l4proto(Protocol::TCP).counter().jump(INBOUND);
             rules.push(jump.comment("inbound TCP"));
-        }
-        let excluded = interfaces(&self.config.exclude_interfaces);
-        if !excluded.is_empty() && !rules.is_empty() {
-            let rule = Rule::new().iifname(excluded).counter().r#return();
-            rules.insert(0, rule.comment("nothing is captured on these interfaces (-c)"));
         }
         rules
     }

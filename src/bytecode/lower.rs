@@ -237,7 +237,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             Statement::Quota(_) | Statement::ResetTcpOption(_) | Statement::Set { .. } | Statement::Synproxy(_) => {
                 self.action(statement)?;
             }
-            Statement::Update(_) => self.action(statement)?,
+            Statement::Meter(_) | Statement::Update(_) => self.action(statement)?,
             Statement::VerdictMap { selector, map } => {
                 self.lookup(selector, map, Some(Register::VERDICT), false, &SetData::Verdict)?;
             }
@@ -416,7 +416,6 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         inverted: bool,
         data: &SetData,
     ) -> Result<(), Unlowerable> {
-        let parts = selector.parts();
         let key: Vec<DataType> = selector.key().collect();
         let host_order = key.iter().any(|field| field.is_host_order());
         let message = echoes(set);
@@ -424,11 +423,6 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             (Some(field), SetRef::Anonymous(_)) => part(field).map(|part| (field, part)),
             _ => None,
         };
-        // The bits of any other key are shifted to the end of their bytes.
-        let is_wider = |field: Field| part(field).is_some_and(|part| part.bytes != field.data_type().bytes());
-        if placed.is_none() && parts.iter().filter_map(Selector::as_field).any(is_wider) {
-            return Err(Unlowerable::Operand { field: "bits of a field in a key" });
-        }
         let (mode, set) = match set {
             SetRef::Named(name) => {
                 let mode = match self.sets.mode(name) {
@@ -453,8 +447,32 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             }
         };
         self.depend_all(selector);
+        self.keys(sreg, selector, mode, placed)?;
+        self.push(Expr::Lookup { sreg, dreg, set, inverted });
+        if let (None, false, Some(Field::IcmpType | Field::Icmpv6Type), Some(message)) =
+            (dreg, inverted, selector.as_field(), message)
+        {
+            self.known.message = Some(message);
+        }
+        Ok(())
+    }
+
+    /// Loads the parts of a key into the registers from `sreg`; of a field that is `placed`, its bits
+    /// where they are in their bytes.
+    fn keys(
+        &mut self,
+        sreg: Register,
+        selector: &Selector,
+        mode: SetMode,
+        placed: Option<(Field, Part)>,
+    ) -> Result<(), Unlowerable> {
+        // The bits of any other key are shifted to the end of their bytes.
+        let is_wider = |field: Field| part(field).is_some_and(|part| part.bytes != field.data_type().bytes());
+        if placed.is_none() && selector.parts().iter().filter_map(Selector::as_field).any(is_wider) {
+            return Err(Unlowerable::Operand { field: "bits of a field in a key" });
+        }
         let mut slot = 4 * sreg.0.saturating_sub(1);
-        for (part, data_type) in parts.iter().zip(&key) {
+        for (part, data_type) in selector.parts().iter().zip(selector.key()) {
             let register = Register::at_slot(slot);
             match placed {
                 Some((field, bits)) => {
@@ -464,7 +482,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                 None => self.compute(part, register)?,
             }
             if mode != SetMode::Plain && data_type.is_host_order() && data_type.bytes() > 1 {
-                self.byteorder(*data_type, register);
+                self.byteorder(data_type, register);
             }
             if mode == SetMode::Ranges && part.as_field().is_some_and(is_converted_byte) {
                 self.push(Expr::ByteorderTo(ByteorderToCode {
@@ -476,12 +494,6 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                 }));
             }
             slot += u32::try_from(data_type.bytes().div_ceil(4)).unwrap_or(0);
-        }
-        self.push(Expr::Lookup { sreg, dreg, set, inverted });
-        if let (None, false, Some(Field::IcmpType | Field::Icmpv6Type), Some(message)) =
-            (dreg, inverted, selector.as_field(), message)
-        {
-            self.known.message = Some(message);
         }
         Ok(())
     }

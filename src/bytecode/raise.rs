@@ -27,7 +27,7 @@ pub(crate) use set::{declaration, in_order, is_for_all, opaque_set, raise_each, 
 use super::Register;
 pub(crate) use declared::{Declared, declared};
 
-use super::codes::{LookupSet, NatCode, ObjrefMapCode, RegisterRange};
+use super::codes::{DynsetCode, LookupSet, NatCode, ObjrefMapCode, RegisterRange};
 use super::expr::Expr;
 use super::fields::load;
 use super::kept::userdata_comment;
@@ -205,6 +205,15 @@ fn alike(read: &Expr, lowered: &Expr) -> bool {
             Expr::ObjrefMap(ObjrefMapCode { sreg, set, anonymous: Some(mine) }),
             Expr::ObjrefMap(ObjrefMapCode { sreg: s, set: other, anonymous: Some(theirs) }),
         ) => (sreg, set) == (s, other) && are_alike(mine, theirs),
+        (Expr::Dynset(a), Expr::Dynset(b)) => match (&a.anonymous, &b.anonymous) {
+            (Some(mine), Some(theirs)) => {
+                let DynsetCode { set, anonymous: _, op, key, data, timeout, exprs, flags } = a;
+                (set, op, key, data, timeout, exprs, flags)
+                    == (&b.set, &b.op, &b.key, &b.data, &b.timeout, &b.exprs, &b.flags)
+                    && are_alike(mine, theirs)
+            }
+            _ => a == b,
+        },
         (Expr::Nat(a), Expr::Nat(b)) => {
             let plain = |code: &NatCode| (code.kind, code.family, translation(code.flags));
             plain(a) == plain(b) && both(a.addresses, b.addresses) && both(a.ports, b.ports)

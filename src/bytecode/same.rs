@@ -131,8 +131,8 @@ pub(crate) fn attributes(all: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 impl AnonymousSet {
     /// Returns whether both have the same contents, except for counters and rounded times.
     ///
-    /// Types of key and data, size and userdata are only for nft(8) to print, and elements that
-    /// packets add are not compared.
+    /// Types of key and data and userdata are only for nft(8) to print, and so is the size of a set
+    /// that no rule fills. Elements that packets add are not compared.
     #[must_use]
     pub fn same(&self, other: &AnonymousSet) -> bool {
         let kinds = |code: &SetCode| code.flags & !(NFT_SET_ANONYMOUS | NFT_SET_CONSTANT);
@@ -141,6 +141,7 @@ impl AnonymousSet {
         kinds(&self.code) == kinds(&other.code)
             && width(&self.code) == width(&other.code)
             && self.code.keeps_the_same(&other.code)
+            && (!learns || self.code.most() == other.code.most())
             && (learns || all_same(&self.elements, &other.elements, ElementCode::same))
     }
 

@@ -167,6 +167,14 @@ pub(super) fn anonymous(set: &Set) -> Result<AnonymousSet, Unlowerable> {
     Ok(AnonymousSet { code, elements, order: Vec::new() })
 }
 
+/// Returns the set of a meter, which rules fill.
+pub(super) fn metered(key: Vec<DataType>, flags: SetFlags, size: Option<u32>) -> AnonymousSet {
+    let mut code = declare(&key, &SetData::None, flags);
+    code.flags |= NFT_SET_ANONYMOUS;
+    code.size = size.filter(|size| *size > 0);
+    AnonymousSet { code, elements: Vec::new(), order: Vec::new() }
+}
+
 /// Returns milliseconds, the kernel's unit of timeouts.
 pub(super) fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)

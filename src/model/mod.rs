@@ -18,6 +18,7 @@ mod keywords;
 mod limit;
 mod log;
 pub mod matches;
+mod meter;
 mod name;
 mod nat;
 mod object;
@@ -59,6 +60,7 @@ pub use matches::{
     nfproto, not, oif, oifname, pkttype, sctp_dport, sctp_sport, skgid, skuid, socket_exists, socket_mark,
     socket_transparent, socket_wildcard, tcp_dport, tcp_flags, tcp_sport, th_dport, th_sport, udp_dport, udp_sport,
 };
+pub use meter::Meter;
 pub use name::{IfName, Name};
 pub use nat::{Computed, IpFamily, Nat, NatFlags, NatKind, PortRange, Ports, Tproxy};
 pub use object::{Flowtable, FlowtableFlags, Object, ObjectContent};

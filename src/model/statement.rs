@@ -5,6 +5,7 @@ use super::field::Field;
 use super::limit::Limit;
 use super::log::Log;
 use super::matches::Match;
+use super::meter::Meter;
 use super::name::Name;
 use super::nat::{Computed, Nat, NatFlags, Ports, Tproxy};
 use super::opaque::Opaque;
@@ -37,6 +38,8 @@ pub enum Statement {
     Log(Log),
     /// A comparison.
     Match(Match),
+    /// Counts or limits packets for each key.
+    Meter(Meter),
     /// Translates the source or destination address.
     Nat(Nat),
     /// Translates the source address to that of the outgoing interface.

@@ -2,9 +2,10 @@
 //! packets.
 
 use std::fmt::{self, Display};
+use std::time::Duration;
 
 use crate::model::{
-    ConnLimit, Dup, Exthdr, ExthdrOf, ExthdrPart, Field, Fwd, LimitWhen, ObjectRef, ObjectTo, Protocol, Quota,
+    ConnLimit, Dup, Exthdr, ExthdrOf, ExthdrPart, Field, Fwd, LimitWhen, Meter, ObjectRef, ObjectTo, Protocol, Quota,
     SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
 };
 
@@ -33,6 +34,15 @@ pub(super) fn action(
                 }
                 ObjectTo::Name(name) => quoted(name.as_str()).fmt(f),
             }
+        }
+        Statement::Meter(Meter { name, size, key, timeout, statement }) => {
+            write!(f, "meter {name}")?;
+            if let Some(size) = size {
+                write!(f, " size {size}")?;
+            }
+            write!(f, " {{ {}", matches::selector(key, transport, style))?;
+            carried(f, *timeout, std::slice::from_ref(&**statement), transport, style)?;
+            f.write_str(" }")
         }
         Statement::Quota(Quota { bytes: most, when, used }) => {
             write!(f, "quota {}{}", over(*when), bytes(*most))?;
@@ -116,8 +126,23 @@ fn write_update(
         UpdateOp::Update => "update",
     };
     write!(f, "{op} {} {{ {}", set_ref(set, style), matches::selector(key, transport, style))?;
+    carried(f, *timeout, statements, transport, style)?;
+    if let Some(value) = value {
+        write!(f, " : {}", set_value(value, transport, style))?;
+    }
+    f.write_str(" }")
+}
+
+/// Writes what the key of a changed element carries.
+fn carried(
+    f: &mut fmt::Formatter<'_>,
+    timeout: Option<Duration>,
+    statements: &[Statement],
+    transport: Option<Protocol>,
+    style: Style<'_>,
+) -> fmt::Result {
     if let Some(timeout) = timeout {
-        write!(f, " timeout {}", time(*timeout))?;
+        write!(f, " timeout {}", time(timeout))?;
     }
     for statement in statements {
         match statement {
@@ -134,10 +159,7 @@ fn write_update(
             }
         }
     }
-    if let Some(value) = value {
-        write!(f, " : {}", set_value(value, transport, style))?;
-    }
-    f.write_str(" }")
+    Ok(())
 }
 
 fn set_value<'a>(value: &'a SetValue, transport: Option<Protocol>, style: Style<'a>) -> impl Display + 'a {

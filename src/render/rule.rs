@@ -188,6 +188,7 @@ impl<'a> Omissions<'a> {
             Statement::Notrack | Statement::Opaque(_) | Statement::Queue(_) => {}
             Statement::SetMark { .. } | Statement::SetNftrace(_) | Statement::SetZone(_) => {}
             Statement::Tproxy(_) | Statement::Verdict(_) => {}
+            Statement::Meter(meter) => self.selector(&meter.key),
             Statement::Update(update) => {
                 self.selector(&update.key);
                 if let Some(SetValue::From(selector)) = &update.value {

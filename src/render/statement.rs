@@ -44,7 +44,7 @@ impl Display for InRule<'_> {
             Statement::Quota(_) | Statement::ResetTcpOption(_) | Statement::Set { .. } | Statement::Synproxy(_) => {
                 action(f, statement, transport, style)
             }
-            Statement::Update(_) => action(f, statement, transport, style),
+            Statement::Meter(_) | Statement::Update(_) => action(f, statement, transport, style),
             Statement::VerdictMap { selector, map } => {
                 write!(f, "{} vmap {}", matches::selector(selector, transport, style), map_of(selector, map, style))
             }

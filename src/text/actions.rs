@@ -8,8 +8,9 @@ use super::selector::key;
 use super::targets::bytes;
 use crate::bytecode::can_be_set;
 use crate::model::{
-    ConnLimit, DataType, Dup, Family, Field, Fwd, IpFamily, LimitWhen, MarkKey, MarkValue, Name, ObjectKind, ObjectRef,
-    ObjectTo, Quota, Selector, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
+    ConnLimit, DataType, Dup, Family, Field, Fwd, IpFamily, LimitWhen, MarkKey, MarkValue, Meter, Name, ObjectKind,
+    ObjectRef, ObjectTo, Quota, Selector, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update,
+    UpdateOp, Value,
 };
 
 /// Statements that count, and objects that do.
@@ -251,6 +252,24 @@ impl<'t> Parser<'t> {
         }
         self.expect("}")?;
         Ok(self.of_set(update, name))
+    }
+
+    /// Reads `meter ssh size 65535 { ip saddr timeout 1m limit rate 5/second }`; `flow table` is its
+    /// older name.
+    pub(super) fn meter(&mut self) -> Parsed<Statement> {
+        if self.next().is("flow") {
+            self.expect("table")?;
+        }
+        let name = self.name("the name of a meter")?;
+        let size = if self.take("size") { Some(self.number_u32("a number of keys")?) } else { None };
+        self.expect("{")?;
+        let Update { key, timeout, mut statements, .. } = self.updated(UpdateOp::Update)?;
+        let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
+            return self.unexpected("one of counter, limit, quota and ct count");
+        };
+        self.expect("}")?;
+        let (size, timeout) = (size.filter(|size| *size > 0), timeout.filter(|timeout| !timeout.is_zero()));
+        Ok(Statement::Meter(Meter { name, size, key, timeout, statement: Box::new(statement) }))
     }
 
     /// nft makes a set dynamic that a rule changes, and leaves a map as it is.

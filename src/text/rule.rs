@@ -62,10 +62,12 @@ impl<'t> Parser<'t> {
                 nat
             }
             "dup" => self.dup()?,
+            "flow" if self.peek_at(1).is("table") => self.meter()?,
             "flow" => self.flow_add()?,
             "fwd" => self.fwd()?,
             "limit" => self.limit()?,
             "log" => self.log()?,
+            "meter" => self.meter()?,
             "masquerade" | "redirect" => self.ports_only()?,
             "notrack" => {
                 self.next();
@@ -285,6 +287,7 @@ fn selector_of(statement: &Statement) -> Option<&Selector> {
             Some(selector)
         }
         Statement::Set { value, .. } => value.selector(),
+        Statement::Meter(meter) => Some(&meter.key),
         Statement::Update(update) => Some(&update.key),
         _ => None,
     }

@@ -7,7 +7,7 @@ use super::protocols::Packets;
 use super::{Checked, Fault};
 use crate::bytecode::{can_be_set, is_set_to_constants};
 use crate::model::{
-    Computed, ConnLimit, DataType, Dup, Family, Fwd, IpFamily, Nat, ObjectRef, ObjectTo, Quota, SetData, SetRef,
+    Computed, ConnLimit, DataType, Dup, Family, Fwd, IpFamily, Meter, Nat, ObjectRef, ObjectTo, Quota, SetData, SetRef,
     SetValue, Statement, Update, UpdateOp, Value,
 };
 
@@ -77,6 +77,23 @@ impl Checked<'_, '_> {
                         self.lookup(at, selector, map, &SetData::Value(target.data_type()), faults);
                     }
                 }
+            }
+            Statement::Meter(meter) => {
+                let Meter { name, size, key, timeout: _, statement } = meter;
+                packets.read(at, key, faults);
+                self.computed(at, key, faults);
+                // The kernel keeps the keys in a set of that name.
+                if self.sets.contains_key(name.as_str()) || !self.meters.borrow_mut().insert(name.clone()) {
+                    at.report(faults, Problem::Duplicate);
+                }
+                let fault = if !is_stateful(statement) {
+                    "a meter has a counter, a limit, a quota or a number of connections; move the rest behind it"
+                } else if *size == Some(0) {
+                    "a meter of no keys; give a size from 1, or none"
+                } else {
+                    return;
+                };
+                at.report(faults, Problem::Operand { fault });
             }
             Statement::Update(update) => self.update(at, update, packets, faults),
             _ => {}
@@ -161,10 +178,6 @@ impl Checked<'_, '_> {
             packets.read(at, selector, faults);
             self.computed(at, selector, faults);
         }
-        let is_stateful = |statement: &Statement| {
-            let counts = matches!(statement, Statement::Counter { .. } | Statement::Quota(_));
-            counts || matches!(statement, Statement::Limit(_) | Statement::ConnLimit(_))
-        };
         let fault = if matches!(set, SetRef::Anonymous(_)) {
             "a set that rules fill has a name; use set(\"...\")"
         } else if matches!(value, Some(SetValue::Map { .. })) {
@@ -178,4 +191,10 @@ impl Checked<'_, '_> {
         };
         at.report(faults, Problem::Operand { fault });
     }
+}
+
+/// Returns whether elements can carry a statement.
+fn is_stateful(statement: &Statement) -> bool {
+    let counts = matches!(statement, Statement::Counter { .. } | Statement::Quota(_));
+    counts || matches!(statement, Statement::Limit(_) | Statement::ConnLimit(_))
 }

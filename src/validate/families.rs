@@ -82,6 +82,7 @@ fn wanted_by(statement: &Statement) -> Option<Wanted> {
         Statement::Synproxy(_) => Some(Wanted::Internet),
         Statement::Dup(_) | Statement::FlowAdd(_) | Statement::ObjectRef(_) | Statement::Quota(_) => None,
         Statement::ResetTcpOption(_) | Statement::Set { .. } | Statement::Update(_) => None,
+        Statement::Meter(_) => None,
         Statement::Counter { .. } | Statement::Limit(_) | Statement::Log(_) | Statement::Match(_) => None,
         Statement::Notrack | Statement::Opaque(_) | Statement::Queue(_) | Statement::SetNftrace(_) => None,
         Statement::SetMark { key: MarkKey::Meta, .. } => None,
@@ -115,6 +116,7 @@ pub(super) fn selector(statement: &Statement) -> Option<&Selector> {
         Statement::Nat(nat) => nat.computed.as_ref().map(|computed| computed.selector()),
         Statement::Set { value: SetValue::Map { selector, .. }, .. } => Some(selector),
         Statement::ObjectRef(ObjectRef { to: ObjectTo::Map(selector, _), .. }) => Some(selector),
+        Statement::Meter(meter) => Some(&meter.key),
         Statement::Update(update) => Some(&update.key),
         _ => None,
     }

@@ -38,6 +38,7 @@ mod statements;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
@@ -267,6 +268,8 @@ struct Checked<'v, 'a> {
     sets: HashMap<&'a str, usize>,
     /// Whether no name occurs twice.
     are_unique: bool,
+    /// The names of the meters so far.
+    meters: RefCell<HashSet<Name>>,
 }
 
 impl<'v, 'a> Checked<'v, 'a> {
@@ -275,7 +278,7 @@ impl<'v, 'a> Checked<'v, 'a> {
             view.chains.iter().enumerate().map(|(index, chain)| (chain.name.as_str(), index)).collect();
         let sets: HashMap<_, _> = view.sets.iter().enumerate().map(|(index, set)| (set.name.as_str(), index)).collect();
         let are_unique = chains.len() == view.chains.len() && sets.len() == view.sets.len();
-        Checked { view, at: At::table(view.family, view.name), chains, sets, are_unique }
+        Checked { view, at: At::table(view.family, view.name), chains, sets, are_unique, meters: RefCell::default() }
     }
 
     /// Reports the faults in this scope; the calls between chains (`links`) are checked in the

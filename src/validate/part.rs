@@ -6,6 +6,7 @@
 //! are looked up only for the changed parts. If a fault is found, or an unchanged chain is reached
 //! from other places than before, the whole table is checked from scratch.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 use super::graph::{called, called_by, target};
@@ -116,7 +117,14 @@ impl<'v, 'a> Checked<'v, 'a> {
         }
         let chains = numbered(view.chains.iter().map(|chain| chain.name), &chains)?;
         let sets = numbered(view.sets.iter().map(|set| &set.name), &sets)?;
-        Some(Checked { view, at: At::table(view.family, view.name), chains, sets, are_unique: true })
+        Some(Checked {
+            view,
+            at: At::table(view.family, view.name),
+            chains,
+            sets,
+            are_unique: true,
+            meters: RefCell::default(),
+        })
     }
 }
 

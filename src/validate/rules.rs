@@ -84,7 +84,7 @@ fn is_terminal(statement: &Statement) -> bool {
         Statement::Tproxy(_) | Statement::VerdictMap { .. } => false,
         Statement::ConnLimit(_) | Statement::Dup(_) | Statement::FlowAdd(_) | Statement::ObjectRef(_) => false,
         Statement::Quota(_) | Statement::ResetTcpOption(_) | Statement::Set { .. } | Statement::Synproxy(_) => false,
-        Statement::Update(_) => false,
+        Statement::Meter(_) | Statement::Update(_) => false,
     }
 }
 
@@ -100,6 +100,7 @@ pub(super) fn keyword(statement: &Statement) -> &'static str {
         Statement::ResetTcpOption(_) => "reset tcp option",
         Statement::Set { target, .. } => target.name(),
         Statement::Synproxy(_) => "synproxy",
+        Statement::Meter(_) => "meter",
         Statement::Update(_) => "update",
         Statement::Counter { .. } => "counter",
         Statement::Limit(_) => "limit",

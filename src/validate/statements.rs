@@ -57,7 +57,7 @@ impl Checked<'_, '_> {
             Statement::Quota(_) | Statement::ResetTcpOption(_) | Statement::Set { .. } | Statement::Synproxy(_) => {
                 self.action(at, statement, packets, faults);
             }
-            Statement::Update(_) => self.action(at, statement, packets, faults),
+            Statement::Meter(_) | Statement::Update(_) => self.action(at, statement, packets, faults),
             Statement::SetNftrace(_) | Statement::SetZone(_) => {}
         }
     }

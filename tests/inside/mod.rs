@@ -31,6 +31,7 @@ mod raised;
 mod raised_nft;
 mod raised_random;
 mod restore;
+mod sayings;
 #[cfg(all(feature = "mesh", feature = "sim"))]
 #[path = "../support/sidecar.rs"]
 mod sidecar;

@@ -47,6 +47,24 @@ fn random_texts_of_the_whole_language_are_read_as_nft_reads_them() {
     count.conclude(&format!("random texts with seed {seed}"));
 }
 
+/// Holds all that of texts, which nft takes.
+pub(super) fn all_are_read(texts: &[String]) {
+    if !support::needs_namespaces() {
+        return;
+    }
+    let mut count = Count::default();
+    for batch in texts.chunks(BATCH) {
+        let mut refused = Vec::new();
+        let taken = loadable(batch.iter().collect(), &mut refused);
+        count.see(&taken);
+        assert!(refused.is_empty(), "nft takes these: {refused:#?}");
+    }
+    let unread: Vec<_> = count.unsayable.iter().map(|(why, (_, text))| format!("{why}: {text}")).collect();
+    assert!(count.wrong.is_empty(), "{}", count.wrong.join("\n\n"));
+    assert!(unread.is_empty(), "{}", unread.join("\n\n"));
+    assert_eq!((count.read, count.unlisted), (texts.len(), 0), "read, and not listed in full");
+}
+
 #[derive(Default)]
 struct Count {
     /// Read to nft's program.

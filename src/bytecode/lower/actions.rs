@@ -8,11 +8,11 @@ use super::super::data::{self, Order};
 use super::super::expr::Expr;
 use super::super::fields::{Part, load, part};
 use super::super::keys::{PayloadBase, Register};
-use super::super::set::millis;
+use super::super::set::{SetMode, metered, millis};
 use super::{Lowering, Sets, Unlowerable, address_type, family_of};
 use crate::model::{
-    ConnLimit, DataType, Dup, Field, Fwd, Name, Needs, Nfproto, ObjectRef, ObjectTo, Protocol, Quota, Selector,
-    SetData, SetRef, SetValue, Statement, Synproxy, Update, UpdateOp, Value,
+    ConnLimit, DataType, Dup, Field, Fwd, Meter, Name, Needs, Nfproto, ObjectRef, ObjectTo, Protocol, Quota, Selector,
+    SetData, SetFlags, SetRef, SetValue, Statement, Synproxy, Update, UpdateOp, Value,
 };
 
 impl<S: Sets + ?Sized> Lowering<'_, S> {
@@ -68,6 +68,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                     }
                 }
             },
+            Statement::Meter(meter) => self.meter(meter)?,
             Statement::Quota(Quota { bytes, when, used }) => {
                 self.push(Expr::Quota(QuotaCode { bytes: *bytes, flags: over(*when), consumed: *used }));
             }
@@ -83,6 +84,31 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             Statement::Update(update) => self.update(update)?,
             _ => {}
         }
+        Ok(())
+    }
+
+    fn meter(&mut self, meter: &Meter) -> Result<(), Unlowerable> {
+        let Meter { name, size, key, timeout, statement } = meter;
+        self.depend_all(key);
+        self.keys(Register::FIRST, key, SetMode::Plain, None)?;
+        let (exprs, _) = super::lower_statement(statement, self.known, self.family, self.sets)?;
+        let timeout = timeout.map(millis).filter(|timeout| *timeout > 0);
+        // nft lets the time of a key begin anew with every packet, if it has one.
+        let (op, flags) = match timeout {
+            Some(_) => (1, SetFlags::DYNAMIC | SetFlags::TIMEOUT),
+            None => (0, SetFlags::DYNAMIC),
+        };
+        let set = metered(key.key().collect(), flags, *size);
+        self.push(Expr::Dynset(DynsetCode {
+            set: name.clone(),
+            anonymous: Some(Box::new(set)),
+            op,
+            key: Register::FIRST,
+            data: None,
+            timeout,
+            exprs,
+            flags: 0,
+        }));
         Ok(())
     }
 

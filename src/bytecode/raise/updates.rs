@@ -9,12 +9,13 @@ use super::super::expr::Expr;
 use super::super::fields::field_of;
 use super::super::keys::{CtKey, MetaKey, Register};
 use super::super::lower::{Known, store, write};
-use super::super::set::AnonymousSet;
+use super::super::set::{AnonymousSet, metered};
 use super::Proposal;
 use super::loads::{Computed, Keyed, See};
 use crate::model::{
-    ConnLimit, Exthdr, ExthdrOf, ExthdrPart, Family, Field, Name, Needs, ObjectKind, ObjectRef, ObjectTo, Protocol,
-    Quota, SetData, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update, UpdateOp, Value,
+    ConnLimit, Exthdr, ExthdrOf, ExthdrPart, Family, Field, Meter, Name, Needs, ObjectKind, ObjectRef, ObjectTo,
+    Protocol, Quota, Selector, SetData, SetFlags, SetRef, SetValue, Statement, Synproxy, SynproxyFlags, Update,
+    UpdateOp, Value,
 };
 
 /// Proposes what `first` and the expressions after it may mean.
@@ -65,6 +66,9 @@ impl See {
         }
         let Keyed { selector: key, part: None, value, by, len } = keyed else { return None };
         let statement = match by {
+            Expr::Dynset(DynsetCode { anonymous: Some(set), .. }) => {
+                Statement::Meter(meter(by, key, set).filter(|_| value.is_none())?)
+            }
             Expr::Dynset(code) => {
                 let DynsetCode { set, anonymous: None, op, key: Register::FIRST, data, timeout, exprs, flags: 0 } =
                     code
@@ -189,6 +193,30 @@ impl See {
         let all = with_parameters.into_iter().chain(Field::ALL.iter().copied());
         { all }.find(|field| store(*field).as_ref() == Some(expr) && self.has(*field))
     }
+}
+
+/// Reads a meter: an update of a set of the rule.
+fn meter(by: &Expr, key: Selector, set: &AnonymousSet) -> Option<Meter> {
+    let Expr::Dynset(DynsetCode {
+        set: name,
+        anonymous: _,
+        op,
+        key: Register::FIRST,
+        data: None,
+        timeout,
+        exprs,
+        flags: 0,
+    }) = by
+    else {
+        return None;
+    };
+    // What else a set may have, a meter has not.
+    let made = metered(key.key().collect(), SetFlags::from_bits_truncate(set.code.flags), set.code.size);
+    let [expr] = exprs.as_slice() else { return None };
+    let is_one = set.same(&made) && (*op == 1) == timeout.is_some() && !name.as_str().contains('%');
+    is_one.then_some(())?;
+    let timeout = timeout.map(std::time::Duration::from_millis);
+    Some(Meter { name: name.clone(), size: set.code.size, key, timeout, statement: Box::new(stateful(expr)?) })
 }
 
 /// Returns whether constants and maps for it have a statement of their own.

@@ -12,7 +12,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::bound::Bound;
 use super::{Steps, lcs};
 use crate::bytecode::{
-    AnonymousSet, ElementCode, ElementDataCode, Expr, Modes, Unlowerable, lower, same_programs, userdata_comment,
+    AnonymousSet, DynsetCode, ElementCode, ElementDataCode, Expr, Modes, Unlowerable, lower, same_programs,
+    userdata_comment,
 };
 use crate::model::{ChainId, Name, Position, Rule, RuleHandle, Table};
 use crate::plan::operation::Operation;
@@ -39,6 +40,14 @@ pub(super) struct Doomed<'s> {
 impl Doomed<'_> {
     /// Returns whether a rule prevents the deletion of any of it.
     fn is_used_by(&self, rule: &RuleState) -> bool {
+        // The name of a meter is free only once its rule is gone.
+        let is_meter = |expr: &Expr| match expr {
+            Expr::Dynset(DynsetCode { anonymous, .. }) => anonymous.is_some(),
+            _ => false,
+        };
+        if rule.exprs.iter().any(is_meter) {
+            return true;
+        }
         if self.sets.is_empty() && self.chains.is_empty() && self.objects.is_empty() {
             return false;
         }

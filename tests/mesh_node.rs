@@ -3,59 +3,20 @@
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 #![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
+#[path = "support/node.rs"]
+mod node;
 mod support;
 
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use node::{Node, path_of, tables};
 use support::patience::{comes_true_within, patience};
 use support::running::{PATIENCE, Running};
 use support::{NetNs, example, in_fresh_netns, ip, nft, sys};
-use tempfile::TempDir;
-
-/// A node: a folder with its configuration and its namespaces.
-struct Node {
-    folder: TempDir,
-    pods: PathBuf,
-}
-
-impl Node {
-    fn new(config: &str) -> Node {
-        let folder = tempfile::tempdir().expect("a folder");
-        let pods = folder.path().join("pods");
-        fs::create_dir(&pods).expect("a folder");
-        fs::write(folder.path().join("config"), config).expect("written");
-        Node { folder, pods }
-    }
-
-    /// Adds a pod by this name.
-    fn pod(&self, name: &str) -> NetNs {
-        let pod = NetNs::fresh();
-        symlink(path_of(&pod), self.pods.join(name)).expect("a link");
-        pod
-    }
-
-    fn start(&self, more: &[&str]) -> Running {
-        let (config, pods) = (self.folder.path().join("config"), self.pods.clone());
-        let (config, pods) = (config.to_string_lossy().into_owned(), pods.to_string_lossy().into_owned());
-        let words = ["--config", &config, "--directory", &pods];
-        Running::start("mesh-node", &[&words, more].concat(), Stdio::null())
-    }
-}
-
-/// Returns a path by which other processes find it.
-fn path_of(pod: &NetNs) -> PathBuf {
-    format!("/proc/{}/fd/{}", std::process::id(), pod.file.as_raw_fd()).into()
-}
-
-fn tables(pod: &NetNs) -> String {
-    pod.run(|| nft("list tables"))
-}
 
 #[track_caller]
 fn gets_rules(pod: &NetNs) {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::LazyLock;
 
+use nftmesh::mesh::{Mesh, Site};
 use nftmesh::model::TableId;
 use nftmesh::pod::Pod;
 use nftmesh::state::Event;
@@ -10,8 +12,15 @@ use nftmesh::state::Event;
 use super::pace::Harm;
 
 /// What a foreign commit has changed so far in our tables.
-#[derive(Default)]
 pub(crate) struct Drift {
+    /// Of a node; `None` in a pod, where the tables of every mesh are ours.
+    ours: Option<Vec<TableId>>,
+    changed: Changed,
+}
+
+/// The changes of the commit that is being read.
+#[derive(Default)]
+struct Changed {
     tables: BTreeMap<TableId, Reported>,
     /// The tables that it deleted and did not add again.
     deleted: BTreeSet<TableId>,
@@ -33,37 +42,50 @@ struct Reported {
 }
 
 impl Drift {
+    pub(crate) fn of(mesh: &dyn Mesh) -> Self {
+        let ours = match mesh.site() {
+            Site::Node => Some(mesh.tables()),
+            Site::Pod => None,
+        };
+        Drift { ours, changed: Changed::default() }
+    }
+
     /// At the end of a commit that changed our tables, returns who made it and what it changed.
     pub(crate) fn take(&mut self, event: &Event) -> Option<Seen> {
         match event {
             Event::Committed(commit) => {
-                let Drift { tables, deleted, worst } = std::mem::take(self);
+                let Changed { tables, deleted, worst } = std::mem::take(&mut self.changed);
                 let (who, pid, generation) = (&commit.command, commit.pid, commit.generation.0);
                 let reported: String = tables.values().map(ToString::to_string).collect();
                 let report = format!("{who:?} (pid {pid}) made generation {generation}:\n{reported}");
                 Some(Seen { report, harm: worst?, deleted })
             }
             Event::Overflow => {
-                *self = Drift::default();
+                self.changed = Changed::default();
                 let report = "more happened than could be followed\n".to_owned();
                 Some(Seen { report, harm: Harm::Missing, deleted: BTreeSet::new() })
             }
             change => {
-                if let Some(table) = change.table().filter(|table| is_ours(table)) {
-                    let reported = self.tables.entry(table.clone()).or_default();
+                if let Some(table) = change.table().filter(|table| self.is_ours(table)) {
+                    let Changed { tables, deleted, worst } = &mut self.changed;
+                    let reported = tables.entry(table.clone()).or_default();
                     if matches!(change, Event::TableDeleted { .. }) {
                         // The deletion of its contents is implied.
                         *reported = Reported::default();
-                        self.deleted.insert(table.clone());
+                        deleted.insert(table.clone());
                     } else {
-                        self.deleted.remove(table);
+                        deleted.remove(table);
                     }
                     reported.add(change);
-                    self.worst = self.worst.max(Some(harm_of(change)));
+                    *worst = (*worst).max(Some(harm_of(change)));
                 }
                 None
             }
         }
+    }
+
+    fn is_ours(&self, table: &TableId) -> bool {
+        self.ours.as_deref().unwrap_or(&OF_PODS).contains(table)
     }
 }
 
@@ -96,9 +118,7 @@ fn harm_of(change: &Event) -> Harm {
     }
 }
 
-fn is_ours(table: &TableId) -> bool {
-    Pod::tables().contains(table)
-}
+static OF_PODS: LazyLock<Vec<TableId>> = LazyLock::new(Pod::tables);
 
 /// The most changes of one commit that are printed for each table.
 const LINES: usize = 20;

@@ -93,7 +93,7 @@ pub fn run(program: &str, mesh: &dyn Mesh, given: Given, namespace: &NetNs) -> R
             }
             Ok(if plan.is_in_sync() { ExitCode::SUCCESS } else { ExitCode::from(NOT_IN_SYNC) })
         }
-        Mode::Remove => print(program, &pod.remove_tables(&mesh.tables()).map_err(line)?.to_string()),
+        Mode::Remove => print(program, &pod.uninstall(mesh).map_err(line)?.to_string()),
         Mode::Print => Ok(ExitCode::SUCCESS),
     }
 }

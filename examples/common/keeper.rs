@@ -1,7 +1,9 @@
 //! Keeps one network namespace as it is wanted: sees what others change, and restores it.
+#![allow(dead_code, reason = "a module of programs, of which each uses its part")]
 
 use std::collections::BTreeSet;
 use std::error::Error;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +44,8 @@ pub(crate) struct Keeper {
     pace: Pace,
     /// When deleted tables were added again, since the last answer.
     made_again: Option<Instant>,
+    /// Whether addresses or routes changed since this was taken.
+    moved: bool,
     others: Others,
     namespace: NetNs,
     notes: Vec<Note>,
@@ -67,11 +71,12 @@ impl Keeper {
             pod,
             watch,
             route_watch,
+            drift: Drift::of(&*mesh),
             mesh,
             holding,
-            drift: Drift::default(),
             pace: Pace::default(),
             made_again: None,
+            moved: false,
             others: Others::default(),
             namespace,
             notes: Vec::new(),
@@ -85,6 +90,22 @@ impl Keeper {
         self.pace.due().into_iter().chain(self.holding.as_ref().map(|holding| holding.look)).min()
     }
 
+    /// Returns whether addresses or routes changed since it was asked last.
+    pub(crate) fn take_moved(&mut self) -> bool {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// Returns the addresses by which others reach the namespace.
+    pub(crate) fn addresses(&mut self) -> nftmesh::Result<Vec<IpAddr>> {
+        self.pod.addresses()
+    }
+
+    /// Keeps this from now on, and installs it.
+    pub(crate) fn replace(&mut self, mesh: Arc<dyn Mesh>) -> nftmesh::Result<Changes> {
+        self.mesh = mesh;
+        self.pod.install(&*self.mesh)
+    }
+
     /// Returns what has to be installed now.
     fn wanted(&self) -> &dyn Mesh {
         self.holding.as_ref().map_or(&*self.mesh, |holding| &holding.held)
@@ -94,6 +115,7 @@ impl Keeper {
     pub(crate) fn turn(&mut self) -> Result<Vec<Note>, Box<dyn Error>> {
         self.see()?;
         if self.route_watch.changed()? {
+            self.moved = true;
             self.see_routes();
         }
         self.let_go();
@@ -121,6 +143,9 @@ impl Keeper {
 
     fn see_routes(&mut self) {
         let wanted = self.wanted().routes();
+        if wanted.is_empty() {
+            return;
+        }
         match self.namespace.routes().and_then(|mut routes| routes.missing(&wanted)) {
             Ok(missing) if missing.is_empty() => {}
             Ok(missing) => {

@@ -97,6 +97,11 @@ impl Tenant {
     }
 }
 
+/// Reads the words of `ambient-host:`.
+pub fn ambient_host(words: &str) -> Result<AmbientHost, Complaint> {
+    split(words).and_then(ambient::host).map_err(|why| format!("ambient-host: {why}"))
+}
+
 /// Returns the options that words such as `ISTIO_DUAL_STACK=true -i '*'` give.
 fn istio_options(words: Vec<String>) -> Result<RawOptions, Complaint> {
     let is_variable = |word: &&String| !word.starts_with('-') && word.contains('=');

@@ -60,6 +60,11 @@ impl Config {
         self.0.len()
     }
 
+    /// Returns whether the namespace with this path is that of an ambient pod.
+    pub(crate) fn is_ambient(&self, path: &Path) -> bool {
+        matches!(self.wanted(path), Some(Wanted::Mesh(Tenant::Ambient(_))))
+    }
+
     /// Returns what is wanted in the namespace with this path.
     pub(crate) fn wanted(&self, path: &Path) -> Option<&Wanted> {
         let whole = path.to_string_lossy();

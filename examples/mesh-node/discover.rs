@@ -46,6 +46,11 @@ impl Discovery {
         Ok(Discovery { directories, list, processes, inotify, own })
     }
 
+    /// Returns what identifies the namespace of this process.
+    pub(crate) fn own(&self) -> Option<Identity> {
+        self.own
+    }
+
     /// Returns whether something came or went since it was asked last.
     pub(crate) fn changed(&self) -> bool {
         let mut buffer = [MaybeUninit::uninit(); 4096];

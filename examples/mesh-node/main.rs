@@ -14,7 +14,7 @@
 //! ```
 //! Namespaces are those in /run/netns (`--directory`), those that a file lists (`--list`), and
 //! those of all processes (`--processes`). Those that come and go are followed. The namespace in
-//! which it runs is left alone. It runs until SIGTERM or SIGINT, and leaves the rules installed.
+//! which it runs is left alone, but for the rules of a node of ambient pods with `--host`. It runs until SIGTERM or SIGINT, and leaves the rules installed.
 //! Exit codes: 0 stopped by a signal or checked, 1 error.
 
 #[path = "../common/mod.rs"]
@@ -23,6 +23,7 @@ mod config;
 mod discover;
 #[path = "../common/drift.rs"]
 mod drift;
+mod host;
 #[path = "../common/keeper.rs"]
 mod keeper;
 mod metrics;
@@ -41,6 +42,7 @@ use common::say;
 use common::source::Complaint;
 use config::Config;
 use discover::Discovery;
+use host::Host;
 use metrics::Metrics;
 use node::Node;
 
@@ -71,6 +73,11 @@ struct Args {
     /// of being refused
     #[arg(long, value_name = "DURATION", value_parser = time)]
     hold: Option<Duration>,
+    /// Also keeps, in the namespace in which it runs, the rules of a node of ambient pods, with the
+    /// addresses of all ambient pods in their sets. Variables of Istio's agent may follow:
+    /// 'AMBIENT_IPV6=true HOST_PROBE_SNAT_IP=169.254.7.127'
+    #[arg(long, value_name = "ENV=VALUE...", num_args = 0..=1, default_missing_value = "")]
+    host: Option<String>,
     /// Logs are JSON, one object a line
     #[arg(long = "log_as_json", alias = "log-as-json")]
     log_as_json: bool,
@@ -100,6 +107,7 @@ fn run(args: Args) -> Result<(), Complaint> {
         say::as_json();
     }
     let config = Config::read(&args.config)?;
+    let host = args.host.as_deref().map(common::tenants::ambient_host).transpose()?;
     if args.check {
         let lines = config.lines();
         return common::print(&format!("{lines} lines, no errors\n")).map_err(|why| why.to_string());
@@ -110,5 +118,6 @@ fn run(args: Args) -> Result<(), Complaint> {
     if let Some(address) = args.metrics {
         metrics::serve(&metrics, address)?;
     }
-    Node::new(config, discovery, metrics, args.hold)?.run()
+    let host = host.map(Host::new).transpose()?;
+    Node::new(config, discovery, metrics, host, args.hold)?.run()
 }

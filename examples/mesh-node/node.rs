@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nftmesh::Escaped;
@@ -13,8 +14,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::common::say;
 use super::common::source::Complaint;
+use super::common::tenants::Tenant;
 use super::config::{Config, Wanted};
 use super::discover::{Discovery, Identity};
+use super::host::Host;
 use super::keeper::{Keeper, Note};
 use super::metrics::Metrics;
 use super::workers::{Job, Opened, Workers};
@@ -43,6 +46,8 @@ pub(crate) struct Node {
     config: Config,
     discovery: Discovery,
     metrics: Metrics,
+    /// The node's own namespace, where that is kept too.
+    host: Option<Host>,
     workers: Workers,
     epoll: OwnedFd,
     stop: UnixStream,
@@ -64,6 +69,7 @@ impl Node {
         config: Config,
         discovery: Discovery,
         metrics: Metrics,
+        host: Option<Host>,
         hold: Option<Duration>,
     ) -> Result<Self, Complaint> {
         let failed = |why: std::io::Error| why.to_string();
@@ -84,6 +90,7 @@ impl Node {
             config,
             discovery,
             metrics,
+            host,
             workers,
             epoll,
             stop,
@@ -145,6 +152,7 @@ impl Node {
             if self.look_again.is_some_and(|at| at <= now) {
                 self.look();
             }
+            self.change_host();
             self.count();
         }
     }
@@ -152,12 +160,16 @@ impl Node {
     /// Returns when something has to be done without an event.
     fn next_time(&self) -> Option<Instant> {
         let due = self.keepers.values().filter_map(|(_, keeper)| keeper.due());
-        due.chain(self.look_again).chain(self.look_at_others).min()
+        let host = self.host.as_ref().and_then(|host| host.due);
+        due.chain(self.look_again).chain(self.look_at_others).chain(host).min()
     }
 
     /// Compares what is there with what is kept.
     fn look(&mut self) {
-        let there = self.discovery.namespaces();
+        let mut there = self.discovery.namespaces();
+        if self.host.is_some() {
+            there.insert(Host::PATH.into(), self.discovery.own());
+        }
         let gone: Vec<PathBuf> = self
             .places
             .iter()
@@ -169,7 +181,7 @@ impl Node {
         let mut again: Option<Instant> = self.discovery.processes.then(|| now + PROCESSES_EVERY);
         let mut later = |at: Instant| again = Some(again.map_or(at, |known| known.min(at)));
         for (path, identity) in there {
-            let Some(Wanted::Mesh(tenant)) = self.config.wanted(&path) else {
+            let Some(tenant) = self.wanted(&path) else {
                 self.places.entry(path).or_insert(Place { identity, state: State::Left, patience: FIRST });
                 continue;
             };
@@ -187,7 +199,7 @@ impl Node {
                 Some(identity) => {
                     place.state = State::Opening;
                     self.opening += 1;
-                    self.workers.open(Job { path, identity, tenant: tenant.clone() });
+                    self.workers.open(Job { path, identity, tenant });
                 }
                 // The file is made first, and the namespace is mounted on it then.
                 None => {
@@ -200,7 +212,21 @@ impl Node {
         self.look_again = again;
     }
 
+    /// Returns what is wanted in a namespace.
+    fn wanted(&self, path: &Path) -> Option<Tenant> {
+        match &self.host {
+            Some(host) if path == Path::new(Host::PATH) => Some(Tenant::AmbientHost(Box::new(host.wanted()))),
+            _ => match self.config.wanted(path)? {
+                Wanted::Mesh(tenant) => Some(tenant.clone()),
+                Wanted::Nothing => None,
+            },
+        }
+    }
+
     fn forget(&mut self, path: &Path) {
+        if let Some(host) = &mut self.host {
+            host.forget(path);
+        }
         if let Some(Place { state: State::Kept(number), .. }) = self.places.remove(path) {
             self.let_go(number);
             log_of(path, "gone");
@@ -244,6 +270,7 @@ impl Node {
                     self.keepers.insert(number, (path, keeper));
                     // Reports of the installation are waiting.
                     self.turn(number);
+                    self.see_addresses(number);
                 }
                 Err(error) => {
                     let at = Instant::now() + place.patience;
@@ -257,6 +284,7 @@ impl Node {
             }
         }
         if self.opening == 0 && !self.keepers.is_empty() {
+            self.host.iter_mut().for_each(Host::change);
             let took = self.begun.elapsed().as_secs_f64() * 1e3;
             log(&format!("{} namespaces are kept, {took:.0} ms after the start", self.keepers.len()));
         }
@@ -274,6 +302,7 @@ impl Node {
                 return;
             }
         };
+        let moved = keeper.take_moved();
         for note in notes {
             match note {
                 Note::Changed(report) => {
@@ -294,6 +323,49 @@ impl Node {
                         log_of(path, &format!("restored after {took:.1} ms"));
                     }
                 }
+            }
+        }
+        if moved {
+            self.see_addresses(number);
+        }
+    }
+
+    /// Reads the addresses of a pod that is in the sets of the node.
+    fn see_addresses(&mut self, number: u64) {
+        let (Some(host), Some((path, keeper))) = (&mut self.host, self.keepers.get_mut(&number)) else { return };
+        if path == Path::new(Host::PATH) {
+            // Pods may have come while it was opened.
+            return host.change();
+        }
+        if !self.config.is_ambient(path) {
+            return;
+        }
+        match keeper.addresses() {
+            Ok(addresses) => host.see(path, addresses),
+            Err(error) => say::complain("mesh-node", format!("{}: {error}", Escaped::new(path))),
+        }
+    }
+
+    /// Brings the sets of the node up to date.
+    fn change_host(&mut self) {
+        let Some(host) = &mut self.host else { return };
+        if host.due.is_none() {
+            return;
+        }
+        let Some(Place { state: State::Kept(number), .. }) = self.places.get(Path::new(Host::PATH)) else { return };
+        let Some((path, keeper)) = self.keepers.get_mut(number).filter(|_| host.take_due()) else { return };
+        let is_missing = |(path, place): (&PathBuf, &Place)| {
+            let is_there = place.identity.is_some() && !matches!(place.state, State::Kept(_));
+            is_there && self.config.is_ambient(path)
+        };
+        if !self.places.iter().any(is_missing) {
+            host.settle();
+        }
+        match keeper.replace(Arc::new(host.wanted())) {
+            Ok(changes) => changes.to_string().lines().for_each(|line| log_of(path, line)),
+            Err(error) => {
+                host.failed();
+                say::complain("mesh-node", format!("{}: {error}", Escaped::new(path)));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
-use super::{Mesh, Original};
+use super::{Mesh, Original, Site};
 use crate::error::{Error, Escaped, Kind, Result};
 use crate::model::matches::socket_cgroup;
 use crate::model::{Chain, ChainKind, ChainType, Hook, Name, Priority, Rule, Ruleset, SocketCgroup, Table, TableId};
@@ -151,6 +151,10 @@ impl Mesh for ByCgroup {
 
     fn warnings(&self) -> Vec<String> {
         self.mesh.warnings()
+    }
+
+    fn site(&self) -> Site {
+        self.mesh.site()
     }
 
     fn original(&self) -> Original {

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::{BEGINNING, Mesh, Original};
+use super::{BEGINNING, Mesh, Original, Site};
 use crate::model::{
     Chain, ChainType, CtStatus, Family, Hook, Priority, Rule, Ruleset, Table, TableId, TcpFlags, ct_status, masked,
 };
@@ -67,6 +67,10 @@ impl Mesh for Held {
 
     fn warnings(&self) -> Vec<String> {
         self.mesh.warnings()
+    }
+
+    fn site(&self) -> Site {
+        self.mesh.site()
     }
 
     fn original(&self) -> Original {

@@ -28,7 +28,7 @@ pub use dns::DnsCapture;
 pub use hold::Held;
 pub use interface::InterfacePattern;
 pub use port_ranges::PortRanges;
-pub use tenant::{Mesh, Original};
+pub use tenant::{Mesh, Original, Site};
 
 use crate::model::{Chain, Priority, Rule, Table, TableId, TcpFlags};
 

@@ -38,10 +38,28 @@ pub trait Mesh: Send + Sync {
         None
     }
 
+    /// Returns where it is installed, which decides what an installation replaces.
+    fn site(&self) -> Site {
+        Site::Pod
+    }
+
     /// Returns what the program that the mesh brings itself leaves in tables of iptables-nft.
     fn original(&self) -> Original {
         Original::default()
     }
+}
+
+/// Where a mesh is installed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "a node, and the pods on it")]
+pub enum Site {
+    /// The network namespace of a node, which belongs to others too: only the tables of this mesh
+    /// are replaced, and no routes.
+    Node,
+    /// The network namespace of a pod, which has one mesh: tables and routes of every other mesh of
+    /// this crate are replaced.
+    #[default]
+    Pod,
 }
 
 /// The traces of the program that a mesh brings itself, such as `istio-iptables`: by these its

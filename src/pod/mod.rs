@@ -24,13 +24,14 @@ use lock::WriterLock;
 use crate::error::Result;
 use crate::kernel::{Committed, Kernel, LocalAddress, NetNs, RouteTable, legacy_names, plan};
 use crate::mesh::istio::{IstioConfig, PodFacts, RawOptions};
-use crate::mesh::{self, Mesh};
+use crate::mesh::{self, Mesh, Site};
 use crate::model::{Ruleset, TableId};
 use crate::plan::{Transaction, differences};
 use crate::state::Snapshot;
 
 /// The network namespace of a pod, in which a mesh is installed or removed. A pod has one mesh:
-/// installing another replaces it in the same transaction.
+/// installing another replaces it in the same transaction. What belongs on the node itself
+/// ([`Site::Node`]) replaces only its own tables.
 ///
 /// ```no_run
 /// use nftmesh::kernel::NetNs;
@@ -168,7 +169,10 @@ impl Pod {
             leftovers: left,
             program: original.program,
             routes_missing: self.routes.missing(&routes)?,
-            routes_stale: self.routes.stale(&routes)?,
+            routes_stale: match mesh.site() {
+                Site::Node => Vec::new(),
+                Site::Pod => self.routes.stale(&routes)?,
+            },
             legacy: self.legacy(),
             precedence,
         })
@@ -301,8 +305,10 @@ impl Pod {
             }
         };
         changes.routes_added = added.entries().to_vec();
-        changes.routes_removed =
-            self.routes.remove_stale(&routes).map_err(|error| error.context("the rules are installed"))?;
+        if mesh.site() == Site::Pod {
+            changes.routes_removed =
+                self.routes.remove_stale(&routes).map_err(|error| error.context("the rules are installed"))?;
+        }
         Ok(changes)
     }
 
@@ -316,16 +322,30 @@ impl Pod {
         self.remove_tables(&Pod::tables())
     }
 
+    /// Removes what this mesh may own, with any configuration ([`Mesh::tables`]), like
+    /// [`remove`](Self::remove). Its routes go too, unless it is on a node
+    /// ([`Site::Node`](crate::mesh::Site::Node)).
+    ///
+    /// # Errors
+    /// Those of [`remove`](Self::remove).
+    pub fn uninstall(&mut self, mesh: &dyn Mesh) -> Result<Changes> {
+        self.remove_from(mesh.site(), &mesh.tables())
+    }
+
     /// Removes these tables, which a mesh may own ([`Mesh::tables`]), like
     /// [`remove`](Self::remove). Routes stay while another mesh of this crate is installed here.
     ///
     /// # Errors
     /// Those of [`remove`](Self::remove).
     pub fn remove_tables(&mut self, tables: &[TableId]) -> Result<Changes> {
+        self.remove_from(Site::Pod, tables)
+    }
+
+    fn remove_from(&mut self, site: Site, tables: &[TableId]) -> Result<Changes> {
         let _writer = self.writer()?;
-        let mut changes = self.remove_once(tables)?;
+        let mut changes = self.remove_once(site, tables)?;
         for _ in 0..ROUNDS {
-            let again = self.remove_once(tables)?;
+            let again = self.remove_once(site, tables)?;
             if again.is_empty() {
                 return Ok(changes);
             }
@@ -334,8 +354,11 @@ impl Pod {
         Err(writer::undone_by_others())
     }
 
-    fn remove_once(&mut self, tables: &[TableId]) -> Result<Changes> {
+    fn remove_once(&mut self, site: Site, tables: &[TableId]) -> Result<Changes> {
         let gone = self.kernel.remove(tables)?;
+        if site == Site::Node {
+            return Ok(Changes::of(&gone));
+        }
         let outline = self.kernel.outline()?;
         if Pod::tables().iter().any(|table| !tables.contains(table) && outline.table(table).is_some()) {
             return Ok(Changes::of(&gone));
@@ -368,9 +391,12 @@ impl Pod {
     }
 }
 
-/// Returns every table that is ours once `mesh` is installed: its own, and those of the mesh that it
-/// replaces.
+/// Returns every table that is ours once `mesh` is installed: its own, and in a pod those of the
+/// mesh that it replaces.
 fn owned(mesh: &dyn Mesh) -> Vec<TableId> {
+    if mesh.site() == Site::Node {
+        return mesh.tables();
+    }
     let mut tables = Pod::tables();
     tables.extend(mesh.tables().into_iter().filter(|table| !mesh::tables().contains(table)));
     tables

@@ -6,7 +6,7 @@ use super::lock::{Hold, WriterLock};
 use super::{Leftovers, Pod, leftovers, owned};
 use crate::error::{Error, Kind, Result};
 use crate::kernel::plan;
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, Site};
 use crate::model::TableId;
 
 impl Pod {
@@ -49,7 +49,11 @@ impl Pod {
                 plan(&held, &rules, &ours)?.is_empty() && leftovers::removal(&held, &mesh.original()).is_empty()
             }
         };
-        Ok(in_sync && self.routes.is_exact(&mesh.routes())?)
+        Ok(in_sync
+            && match mesh.site() {
+                Site::Node => self.routes.missing(&mesh.routes())?.is_empty(),
+                Site::Pod => self.routes.is_exact(&mesh.routes())?,
+            })
     }
 }
 

@@ -10,7 +10,7 @@ use super::config::{PROBE_V4, PROBE_V6};
 use super::rules::NAT;
 use crate::Result;
 use crate::mesh::error::Problem;
-use crate::mesh::{Mesh, Priorities};
+use crate::mesh::{Mesh, Priorities, Site};
 use crate::model::{
     Chain, ChainType, DataType, Element, Family, Hook, Key, Match, Nat, Protocol, Rule, Ruleset, Set, Table, TableId,
     Value, ip_daddr, ip6_daddr, matches,
@@ -123,6 +123,10 @@ impl Mesh for AmbientHost {
 
     fn tables(&self) -> Vec<TableId> {
         host_tables()
+    }
+
+    fn site(&self) -> Site {
+        Site::Node
     }
 
     fn warnings(&self) -> Vec<String> {

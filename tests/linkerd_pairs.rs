@@ -2,6 +2,7 @@
 //! `proxy-init` makes of the same words: the same for every packet of both families.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
+#![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
 #[path = "support/linkerd.rs"]
 mod linkerd;

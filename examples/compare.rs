@@ -6,6 +6,7 @@
 //! compare save:rules.v4,rules.v6 "istio:-m TPROXY -i '*' -b '*' -d 15090,15021,15020"
 //! compare nft:rules.nft nft:rules.next.nft
 //! compare netns:/var/run/netns/pod-1 netns:/var/run/netns/pod-2
+//! compare save:rules.v4 nft:rules.nft --outside 'ct state invalid' --outside 'tcp dport 22'
 //! ```
 //! On a terminal it reports its progress on standard error.
 //!
@@ -21,7 +22,9 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use common::source::{Complaint, Loaded, Pod, Source};
+use nftmesh::model::{Rule, Statement};
 use nftmesh::sim::{Compare, Comparison, Rules};
+use nftmesh::text::TextError;
 
 /// Compares two rule sets over all packets, and shows one that they treat differently
 #[derive(Parser)]
@@ -33,8 +36,21 @@ struct Args {
     a: Source,
     /// Likewise
     b: Source,
+    /// Leaves out the packets that match all of this, in nft's language, such as 'ct state invalid';
+    /// may be given again
+    #[arg(long, value_name = "MATCHES", value_parser = matches)]
+    outside: Vec<Rule>,
     #[command(flatten)]
     pod: Pod,
+}
+
+/// Reads matches as a rule without a verdict.
+fn matches(text: &str) -> Result<Rule, Complaint> {
+    let rule: Rule = text.parse().map_err(|cause: TextError| cause.one_line())?;
+    match rule.statements.iter().all(|statement| matches!(statement, Statement::Match(_))) {
+        true => Ok(rule),
+        false => Err("give matches and no verdict, such as 'ct state invalid tcp dport 80'".to_owned()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -46,13 +62,13 @@ fn main() -> ExitCode {
     run(&args).unwrap_or_else(failed)
 }
 
-fn run(Args { a, b, pod }: &Args) -> Result<ExitCode, Complaint> {
+fn run(Args { a, b, outside, pod }: &Args) -> Result<ExitCode, Complaint> {
     let load = |source: &Source, name: &str| {
         let Loaded { rules, warnings, .. } = source.load(pod)?;
         warnings.iter().for_each(|warning| common::complain("compare", format_args!("{name}: {warning}")));
         Ok::<_, Complaint>(rules)
     };
-    let answer = compared(&load(a, "a")?, &load(b, "b")?);
+    let answer = compared(&load(a, "a")?, &load(b, "b")?, outside);
     let code = match &answer {
         Comparison::Equivalent { .. } => ExitCode::SUCCESS,
         Comparison::Differs(_) => ExitCode::FAILURE,
@@ -62,8 +78,8 @@ fn run(Args { a, b, pod }: &Args) -> Result<ExitCode, Complaint> {
 }
 
 /// Runs the comparison; on a terminal, a line shows the progress and is cleared at the end.
-fn compared(a: &Rules, b: &Rules) -> Comparison {
-    let compare = Compare::new(a, b);
+fn compared(a: &Rules, b: &Rules, outside: &[Rule]) -> Comparison {
+    let compare = outside.iter().cloned().fold(Compare::new(a, b), Compare::outside);
     let mut stderr = std::io::stderr();
     if !stderr.is_terminal() {
         return compare.run();

@@ -4,17 +4,20 @@
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
 
+#[path = "support/proven.rs"]
+mod proven;
 mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use nftmesh::import::{IpSets, Unknown, iptables_save};
+use nftmesh::import::IpSets;
 use nftmesh::kernel;
 use nftmesh::mesh::Mesh;
 use nftmesh::mesh::ambient::{AmbientConfig, AmbientHost, AmbientNode, Inbound, NAT, RAW, VARIABLES};
 use nftmesh::model::{Family, IpFamily, Ruleset};
-use nftmesh::sim::{Comparison, End, Host, Packet, Rules, Walker, compare};
+use nftmesh::sim::{End, Host, Packet, Rules, Walker};
+use proven::{assert_differ, assert_equal, saved, saved_with};
 
 /// Reads words as a `cmd` file of the recordings has them.
 fn given(variables: &str, annotations: &str) -> nftmesh::Result<AmbientConfig> {
@@ -46,45 +49,6 @@ fn refused(variables: &str, annotations: &str, named: &str) {
     let error = given(variables, annotations).expect_err(named);
     assert!(error.is_invalid() && error.to_string().contains(named), "{variables} {annotations}: {error}");
     assert_eq!(error.to_string().lines().count(), 1);
-}
-
-/// Returns what `iptables-save` and `ip6tables-save` print, as rules.
-#[track_caller]
-fn saved(texts: [&str; 2]) -> Ruleset {
-    saved_with(texts, &IpSets::default())
-}
-
-#[track_caller]
-fn saved_with([ipv4, ipv6]: [&str; 2], sets: &IpSets) -> Ruleset {
-    let mut rules = Ruleset::new();
-    for (text, family) in [(ipv4, IpFamily::Ipv4), (ipv6, IpFamily::Ipv6)] {
-        let imported = iptables_save(text, family, Unknown::KeepOpaque).expect("rules that can be imported");
-        rules.tables.extend(imported.ruleset.tables);
-    }
-    sets.fill(&mut rules);
-    rules
-}
-
-#[track_caller]
-fn compared(ours: &Ruleset, theirs: &Ruleset) -> Comparison {
-    let [ours, theirs] = [ours, theirs].map(|rules| Rules::try_from(rules).expect("every rule has a program"));
-    compare(&ours, &theirs)
-}
-
-#[track_caller]
-fn assert_equal(name: &str, ours: &Ruleset, theirs: &Ruleset) {
-    match compared(ours, theirs) {
-        Comparison::Equivalent { classes, outside: 0 } => {
-            support::say(format_args!("{name}: the same, {classes} classes of packets"));
-        }
-        other => panic!("{name}: {other}\n{ours}\n{theirs}"),
-    }
-}
-
-#[track_caller]
-fn assert_differ(name: &str, ours: &Ruleset, theirs: &Ruleset) {
-    let comparison = compared(ours, theirs);
-    assert!(matches!(comparison, Comparison::Differs(_)), "{name}: {comparison}");
 }
 
 const BOTH: &str = "AMBIENT_DNS_CAPTURE=true AMBIENT_IPV6=true";

@@ -6,19 +6,20 @@
 
 #![cfg(feature = "mesh")]
 
+#[path = "support/changing.rs"]
+mod changing;
 mod support;
 
-use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use changing::{none_passes_while_changing, with_an_address};
 use nftmesh::kernel::NetNs;
 use nftmesh::mesh::ambient::{AmbientConfig, AmbientNode, Inbound, tables};
 use nftmesh::mesh::{Held, Mesh};
 use nftmesh::pod::{Leftovers, Pod};
-use support::patience::{comes_true, patience};
+use support::patience::comes_true;
 use support::{in_fresh_netns, ip, nft, nft_script, succeed};
 
 fn builder() -> nftmesh::mesh::ambient::AmbientConfigBuilder {
@@ -134,54 +135,13 @@ fn a_rule_that_was_removed_is_put_back() {
 #[test]
 fn connections_never_fail_nor_escape_while_rules_change() {
     in_fresh_netns(|| {
-        ip("link add out0 type veth peer name out1");
-        ip("link set out1 up");
-        ip("addr add 10.77.0.2/24 dev out0");
-        ip("link set out0 up");
-        let ztunnel = TcpListener::bind("127.0.0.1:15001").expect("the port is free");
-        let configs = [
+        with_an_address();
+        none_passes_while_changing(&[
             ambient(),
             builder().inbound(Inbound::Bypassed).build().expect("valid"),
             builder().dns_capture(false).build().expect("valid"),
             builder().virtual_interfaces(["virt+".parse().expect("a name")]).build().expect("valid"),
-        ];
-        let mut pod = open();
-        install(&mut pod, &ambient());
-        let (done, place) = (AtomicBool::new(false), NetNs::current().expect("a namespace"));
-        thread::scope(|scope| {
-            let client = scope.spawn(|| {
-                place.run(|| {
-                    let mut connections = 0;
-                    while !done.load(Ordering::Relaxed) {
-                        // Nobody is there: past the proxy there is no answer.
-                        let to = "10.77.0.9:9000".parse().expect("an address");
-                        let stream = TcpStream::connect_timeout(&to, patience(std::time::Duration::from_secs(10)));
-                        drop(stream.expect("ztunnel answers every connection"));
-                        connections += 1;
-                    }
-                    connections
-                })
-            });
-            scope.spawn(|| {
-                place.run(|| {
-                    for stream in ztunnel.incoming() {
-                        drop(stream.expect("a connection").read(&mut [0]));
-                        if done.load(Ordering::Relaxed) {
-                            break;
-                        }
-                    }
-                })
-            });
-            let changed = (0..60).try_for_each(|round: usize| {
-                pod.install(configs.get(round % configs.len()).expect("a remainder")).map(drop)
-            });
-            done.store(true, Ordering::Relaxed);
-            let connections = client.join().expect("the client").expect("its namespace");
-            // Wakes the listener.
-            drop(TcpStream::connect("127.0.0.1:15001"));
-            changed.expect("it installs");
-            support::say(format_args!("{connections} connections while rules changed 60 times"));
-        });
+        ]);
         let left = nft("list ruleset");
         assert!(!left.contains("drop"), "{left}");
     });

@@ -131,3 +131,25 @@ fn the_recordings_prove_what_the_original_makes() {
         proven(case.name, &made, &recorded);
     }
 }
+
+#[test]
+fn the_recorded_commands_are_sources_as_they_stand() {
+    let Some(reference) = support::shared_dir() else { return };
+    let resolv_conf = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(resolv_conf.path(), "nameserver 10.255.255.53\n").expect("written");
+    let syn = "tcp flags syn / fin,syn,rst,ack";
+    for name in ["redirect-dns", "redirect-groupsex", "tproxy"] {
+        let case = reference.join("cases").join(name);
+        let words = std::fs::read_to_string(case.join("cmd")).expect("a command");
+        let [v4, v6] = ["iptables-nft.save", "ip6tables-nft.save"].map(|file| case.join(file).display().to_string());
+        let mut compare = support::command(&support::example("compare").to_string_lossy());
+        compare.arg(format!("save:{v4},{v6}")).arg(format!("istio:{}", words.trim()));
+        compare.args(["--addresses", "10.77.0.2,fd77::2", "--resolv-conf"]).arg(resolv_conf.path());
+        for outside in ["ct status confirmed", "ct state established,related,invalid"] {
+            compare.arg("--outside").arg(format!("{syn} {outside}"));
+        }
+        let output = compare.output().expect("the example runs");
+        let printed = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && printed.contains("left out"), "{words}: {printed}");
+    }
+}

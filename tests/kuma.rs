@@ -3,26 +3,26 @@
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
 
+#[path = "support/kuma.rs"]
+mod kuma;
+#[path = "support/proven.rs"]
+mod proven;
 mod support;
 
 use std::fs;
 use std::path::Path;
 
-use nftmesh::import::{Unknown, iptables_save};
+use kuma::{BOTH, original};
 use nftmesh::mesh::Mesh;
 use nftmesh::mesh::kuma::{ConfigSource, KumaConfig, KumaFacts, KumaFlags, TABLE, tables};
-use nftmesh::model::{Family, IpFamily, Ruleset};
+use nftmesh::model::{Family, Ruleset};
 use nftmesh::pod::{Leftovers, Pod};
-use nftmesh::sim::{Comparison, Rules, compare};
+use proven::{assert_equal, saved};
 use support::{in_fresh_netns, say};
 
 /// The pod of the recordings.
 fn facts() -> KumaFacts {
-    KumaFacts {
-        users: Some([("kuma-dp".to_owned(), 5678), ("root".to_owned(), 0)].into()),
-        addresses: ["127.0.0.1", "::1", "10.77.0.2", "fd77::2"].map(|text| text.parse().expect("an address")).to_vec(),
-        nameservers: ["10.255.255.53", "fd77::53"].map(|text| text.parse().expect("an address")).to_vec(),
-    }
+    kuma::facts(BOTH)
 }
 
 fn given(words: &str, facts: &KumaFacts) -> nftmesh::Result<KumaConfig> {
@@ -43,28 +43,6 @@ fn refused(words: &str, named: &str) {
     assert_eq!(error.to_string().lines().count(), 1);
 }
 
-/// Compares with what `iptables-save` and `ip6tables-save` print.
-#[track_caller]
-fn compared(ours: &Ruleset, [ipv4, ipv6]: [&str; 2]) -> Comparison {
-    let mut theirs = Ruleset::new();
-    for (text, family) in [(ipv4, IpFamily::Ipv4), (ipv6, IpFamily::Ipv6)] {
-        let imported = iptables_save(text, family, Unknown::Refuse).expect("rules that can be imported");
-        theirs.tables.extend(imported.ruleset.tables);
-    }
-    let [ours, theirs] = [ours, &theirs].map(|rules| Rules::try_from(rules).expect("every rule has a program"));
-    compare(&ours, &theirs)
-}
-
-#[track_caller]
-fn assert_equal(name: &str, comparison: Comparison) {
-    match comparison {
-        Comparison::Equivalent { classes, outside: 0 } => {
-            say(format_args!("{name}: the same, {classes} classes of packets"));
-        }
-        other => panic!("{name}: {other}"),
-    }
-}
-
 #[test]
 fn the_recorded_cases_equal_the_rules_of_the_original() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/kuma-reference/cases");
@@ -81,81 +59,10 @@ fn the_recorded_cases_equal_the_rules_of_the_original() {
             "dry-run" | "uninstall" => Ruleset::new(),
             _ => rules(last),
         };
-        assert_equal(&name, compared(&ours, [&read("iptables-nft.save"), &read("ip6tables-nft.save")]));
+        assert_equal(&name, &ours, &saved([&read("iptables-nft.save"), &read("ip6tables-nft.save")]));
         proven += 1;
     }
     assert!(proven >= 15, "{proven}");
-}
-
-/// A set of the original, by its options, for any combination of them.
-fn recorded(ipv6: bool, dns: &str, options: &[&str]) -> String {
-    let has = |name: &str| options.contains(&name);
-    let [loopback, passed, from, to, server, network] = match ipv6 {
-        false => ["127.0.0.1/32", "127.0.0.6/32", "10.9.0.0/16", "10.8.0.1/32", "10.255.255.53/32", "172.17.0.0/16"],
-        true => ["::1/128", "::6/128", "fd09::/16", "fd08::1/128", "fd77::53/128", "fd17::/64"],
-    };
-    let (source, destination) = match dns {
-        "some" => (format!("-s {server} "), format!("-d {server} ")),
-        _ => (String::new(), String::new()),
-    };
-    let (mut raw, mut nat) = (Vec::new(), Vec::new());
-    if dns != "none" && !has("no-zones") {
-        raw.push(format!("PREROUTING {source}-p udp -m udp --sport 53 -j CT --zone 1"));
-        raw.push("OUTPUT -p udp -m udp --dport 53 -m owner --uid-owner 5678 -j CT --zone 1".to_owned());
-        raw.push("OUTPUT -p udp -m udp --sport 15053 -m owner --uid-owner 5678 -j CT --zone 2".to_owned());
-        raw.push(format!("OUTPUT {destination}-p udp -m udp --dport 53 -j CT --zone 2"));
-    }
-    if has("vnet") {
-        if dns != "none" {
-            nat.push("PREROUTING -i br+ -p udp -m udp --dport 53 -j REDIRECT --to-ports 15053".to_owned());
-        }
-        nat.push(format!("PREROUTING ! -d {network} -i br+ -p tcp -j REDIRECT --to-ports 15001"));
-    }
-    nat.push("PREROUTING -p tcp -j KUMA_MESH_INBOUND".to_owned());
-    if has("to") {
-        nat.push(format!("OUTPUT -d {to} -j RETURN"));
-    }
-    if has("uids") {
-        nat.push("OUTPUT -p tcp -m multiport --dports 22,80:90 -m owner --uid-owner 1000-1005 -j RETURN".to_owned());
-        nat.push("OUTPUT -p udp -m multiport --dports 1:65535 -m owner --uid-owner 7 -j RETURN".to_owned());
-    }
-    if dns != "none" {
-        nat.push("OUTPUT -p udp -m udp --dport 53 -m owner --uid-owner 5678 -j RETURN".to_owned());
-        nat.push(format!("OUTPUT {destination}-p udp -m udp --dport 53 -j REDIRECT --to-ports 15053"));
-        nat.push("OUTPUT -p tcp -m tcp --dport 53 -m owner ! --uid-owner 5678 -j RETURN".to_owned());
-    }
-    nat.push("OUTPUT -p tcp -j KUMA_MESH_OUTBOUND".to_owned());
-    if has("no-inbound") {
-        nat.push("KUMA_MESH_INBOUND -p tcp -j RETURN".to_owned());
-    }
-    if has("from") {
-        nat.push(format!("KUMA_MESH_INBOUND -s {from} -j RETURN"));
-    }
-    if has("ports") {
-        nat.push("KUMA_MESH_INBOUND -p tcp -m tcp --dport 22 -j RETURN".to_owned());
-        nat.push("KUMA_MESH_OUTBOUND -p tcp -m tcp --dport 3306 -j RETURN".to_owned());
-    }
-    nat.push("KUMA_MESH_INBOUND -p tcp -j REDIRECT --to-ports 15006".to_owned());
-    nat.push(format!("KUMA_MESH_OUTBOUND -s {passed} -o lo -j RETURN"));
-    nat.push(format!(
-        "KUMA_MESH_OUTBOUND ! -d {loopback} -o lo -p tcp -m owner --uid-owner 5678 -j REDIRECT --to-ports 15006"
-    ));
-    nat.push("KUMA_MESH_OUTBOUND -o lo -p tcp -m owner ! --uid-owner 5678 -j RETURN".to_owned());
-    nat.push("KUMA_MESH_OUTBOUND -m owner --uid-owner 5678 -j RETURN".to_owned());
-    nat.push(format!("KUMA_MESH_OUTBOUND -d {loopback} -j RETURN"));
-    nat.push("KUMA_MESH_OUTBOUND -p tcp -j REDIRECT --to-ports 15001".to_owned());
-    let table = |name: &str, chains: &[&str], rules: &[String]| {
-        let chains: String = chains.iter().map(|chain| format!(":{chain} - [0:0]\n")).collect();
-        let chains = chains.replace("PREROUTING -", "PREROUTING ACCEPT").replace("OUTPUT -", "OUTPUT ACCEPT");
-        let rules: String = rules.iter().map(|rule| format!("-A {rule}\n")).collect();
-        format!("*{name}\n{chains}{rules}COMMIT\n")
-    };
-    let invalid = ["PREROUTING -m conntrack --ctstate INVALID -j DROP".to_owned()];
-    let mangle = table("mangle", &["PREROUTING"], if has("invalid") { &invalid } else { &[] });
-    let chains = ["PREROUTING", "OUTPUT", "KUMA_MESH_INBOUND", "KUMA_MESH_OUTBOUND"];
-    // A chain of this name as a user's chain has no policy.
-    let nat = table("nat", &chains, &nat).replace("KUMA_MESH_OUTPUT ACCEPT", "KUMA_MESH_OUTPUT -");
-    format!("{}{mangle}{nat}", table("raw", &["PREROUTING", "OUTPUT"], &raw))
 }
 
 #[test]
@@ -164,9 +71,8 @@ fn dns_of_a_family_without_nameserver_is_left_alone_and_warned_of() {
         let facts = KumaFacts { nameservers: vec![server.parse().expect("an address")], ..facts() };
         let config = given("--redirect-dns", &facts).expect("valid");
         assert!(config.warnings().concat().contains(if ipv6 { "no IPv4 nameserver" } else { "no IPv6 nameserver" }));
-        let captured = |of| if of == ipv6 { "some" } else { "none" };
-        let theirs = [recorded(false, captured(false), &[]), recorded(true, captured(true), &[])];
-        assert_equal(server, compared(&Ruleset::from(&config), [&theirs[0], &theirs[1]]));
+        let theirs = [false, true].map(|of_ipv6| original("--redirect-dns", of_ipv6, &facts));
+        assert_equal(server, &Ruleset::from(&config), &saved(theirs.each_ref().map(String::as_str)));
     }
     let none = given("--redirect-dns", &KumaFacts { nameservers: vec![], ..facts() }).expect("valid");
     assert_eq!(none.warnings().len(), 2);
@@ -340,11 +246,9 @@ fn what_cannot_be_is_refused_by_name() {
 #[test]
 fn a_second_install_changes_nothing_and_what_kumactl_left_is_removed_with_it() {
     in_fresh_netns(|| {
-        support::succeed(
-            "iptables-nft-restore",
-            "",
-            &recorded(false, "some", &["uids"]).replace("*mangle\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n", ""),
-        );
+        let words = "--redirect-dns --exclude-outbound-ports-for-uids tcp:22,80-90:1000-1005 \
+                     --exclude-outbound-ports-for-uids udp:*:7";
+        support::succeed("iptables-nft-restore", "", &original(words, false, &facts()));
         let mut pod = Pod::open().expect("netlink sockets");
         let config = given("--redirect-dns --drop-invalid-packets", &facts()).expect("valid");
         let plan = pod.plan(&config, Leftovers::Keep).expect("it reads");

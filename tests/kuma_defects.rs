@@ -3,22 +3,19 @@
 
 #![cfg(feature = "mesh")]
 
+#[path = "support/changing.rs"]
+mod changing;
 #[path = "support/kuma.rs"]
 mod kuma;
 mod support;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
-
+use changing::{none_passes_while_changing, with_an_address};
 use kuma::{BOTH, facts, original};
 use nftmesh::kernel::NetNs;
 use nftmesh::mesh::Mesh;
 use nftmesh::mesh::kuma::{KumaConfig, KumaFlags};
 use nftmesh::pod::{Leftovers, Pod};
-use support::patience::patience;
-use support::{in_fresh_netns, ip, nft, succeed};
+use support::{in_fresh_netns, nft, succeed};
 
 fn config(words: &str) -> KumaConfig {
     let config = KumaFlags::parse(words.split_whitespace(), [("", ""); 0]);
@@ -50,54 +47,15 @@ fn both_families_are_one_commit_and_no_table_of_others_is_made() {
 #[test]
 fn no_connection_passes_the_proxy_while_rules_change() {
     in_fresh_netns(|| {
-        ip("link add out0 type veth peer name out1");
-        ip("link set out1 up");
-        ip("addr add 10.77.0.2/24 dev out0");
-        ip("link set out0 up");
-        let proxy = TcpListener::bind("127.0.0.1:15001").expect("the port is free");
+        with_an_address();
         let configs = [
             "",
             "--redirect-all-dns-traffic --exclude-outbound-ports 1-300,7000-8999",
             "--ip-family-mode ipv4",
             "--exclude-outbound-ips 10.78.0.0/16,10.80.0.0/16 --exclude-outbound-ports-for-uids 1001-1005",
             "--redirect-inbound=false --drop-invalid-packets",
-        ]
-        .map(config);
-        let mut pod = open();
-        pod.install(&config("")).expect("it installs");
-        let (done, place) = (AtomicBool::new(false), NetNs::current().expect("a namespace"));
-        thread::scope(|scope| {
-            let client = scope.spawn(|| {
-                place.run(|| {
-                    let mut connections = 0;
-                    while !done.load(Ordering::Relaxed) {
-                        // Nobody is there: past the proxy there is no answer.
-                        let to: SocketAddr = "10.77.0.9:9000".parse().expect("an address");
-                        let stream = TcpStream::connect_timeout(&to, patience(Duration::from_secs(10)));
-                        drop(stream.expect("the proxy answers every connection"));
-                        connections += 1;
-                    }
-                    connections
-                })
-            });
-            scope.spawn(|| {
-                for stream in proxy.incoming() {
-                    drop(stream.expect("a connection"));
-                    if done.load(Ordering::Relaxed) {
-                        break;
-                    }
-                }
-            });
-            let changed = (0..60).try_for_each(|round: usize| {
-                pod.install(configs.get(round / 2 % configs.len()).expect("a remainder")).map(drop)
-            });
-            done.store(true, Ordering::Relaxed);
-            let connections = client.join().expect("the client").expect("its namespace");
-            // Wakes the listener.
-            drop(TcpStream::connect("127.0.0.1:15001"));
-            changed.expect("it installs");
-            support::say(format_args!("{connections} connections while rules changed 60 times"));
-        });
+        ];
+        none_passes_while_changing(&configs.map(config));
     });
 }
 

@@ -6,31 +6,17 @@
 
 #[path = "support/kuma.rs"]
 mod kuma;
+#[path = "support/proven.rs"]
+mod proven;
 mod support;
 
 use std::fs;
 use std::path::Path;
 
 use kuma::{BOTH, facts, original};
-use nftmesh::import::{Unknown, iptables_save};
 use nftmesh::mesh::kuma::{KumaFacts, KumaFlags};
-use nftmesh::model::{IpFamily, Ruleset};
-use nftmesh::sim::{Comparison, Rules, compare};
-
-fn imported([ipv4, ipv6]: [&str; 2]) -> Rules {
-    let mut theirs = Ruleset::new();
-    for (text, family) in [(ipv4, IpFamily::Ipv4), (ipv6, IpFamily::Ipv6)] {
-        let imported = iptables_save(text, family, Unknown::Refuse).unwrap_or_else(|why| panic!("{why}\n{text}"));
-        theirs.tables.extend(imported.ruleset.tables);
-    }
-    Rules::try_from(&theirs).expect("every rule has a program")
-}
-
-#[track_caller]
-fn assert_same(ours: &Rules, theirs: &Rules, what: &str) {
-    let comparison = compare(ours, theirs);
-    assert!(matches!(comparison, Comparison::Equivalent { outside: 0, .. }), "{what}: {comparison}");
-}
+use nftmesh::model::Ruleset;
+use proven::{proven, saved};
 
 #[track_caller]
 fn assert_original(words: &str, facts: &KumaFacts) {
@@ -38,8 +24,8 @@ fn assert_original(words: &str, facts: &KumaFacts) {
     let ours = Ruleset::from(&config.unwrap_or_else(|error| panic!("{words}: {error}")));
     ours.validate_strictly().unwrap_or_else(|problems| panic!("{words}: {problems}"));
     let theirs = [false, true].map(|ipv6| original(words, ipv6, facts));
-    let theirs = imported(theirs.each_ref().map(String::as_str));
-    assert_same(&Rules::try_from(&ours).expect("every rule has a program"), &theirs, words);
+    let theirs = saved(theirs.each_ref().map(String::as_str));
+    proven(words, &ours, &theirs);
 }
 
 /// Options that change what is captured, each in a form that can be given beside the others.
@@ -69,23 +55,12 @@ const DNS: &[&str] = &["", "--redirect-dns", "--redirect-all-dns-traffic"];
 #[test]
 fn every_option_and_every_pair_equals_the_original() {
     let facts = facts(BOTH);
-    let soak = std::env::var_os("NFTMESH_SOAK").is_some_and(|value| value == "1");
     let singles = OPTIONS.iter().flat_map(|one| DNS.iter().map(move |dns| format!("{dns} {one}")));
-    let pairs = OPTIONS.iter().enumerate().flat_map(|(index, one)| {
-        let others = OPTIONS.iter().enumerate().skip(index + 1);
-        // Every second pair, or all of them with NFTMESH_SOAK=1 (make soak).
-        let others = others.filter(move |(other, _)| soak || (index + other) % 2 == 0);
-        // Each pair with one kind of DNS, each option with all of them.
-        others.filter_map(move |(other, second)| {
-            DNS.get((index + other) % DNS.len()).map(|dns| format!("{dns} {one} {second}"))
-        })
-    });
+    // Each pair with one kind of DNS, each option with all of them.
+    let pairs = proven::singles_and_pairs(OPTIONS, 2).into_iter().skip(OPTIONS.len());
+    let pairs = pairs.zip(DNS.iter().cycle()).map(|(pair, dns)| format!("{dns} {}", pair.join(" ")));
     let all: Vec<String> = singles.chain(pairs).collect();
-    std::thread::scope(|scope| {
-        for part in all.chunks(all.len().div_ceil(4)) {
-            scope.spawn(|| part.iter().for_each(|words| assert_original(words, &facts)));
-        }
-    });
+    proven::each(&all, |words| assert_original(words, &facts));
     support::say(format_args!("{} combinations are the same", all.len()));
 }
 
@@ -127,8 +102,8 @@ fn the_recordings_prove_what_the_original_makes() {
         let words = command.rsplit("transparent-proxy").next().expect("words").trim();
         if !["dry-run", "uninstall"].contains(&name.as_str()) {
             let made = [false, true].map(|ipv6| original(words, ipv6, &facts(BOTH)));
-            let recorded = imported([&read("iptables-nft.save"), &read("ip6tables-nft.save")]);
-            assert_same(&imported(made.each_ref().map(String::as_str)), &recorded, &name);
+            let recorded = saved([&read("iptables-nft.save"), &read("ip6tables-nft.save")]);
+            proven(&name, &saved(made.each_ref().map(String::as_str)), &recorded);
         }
     }
 }

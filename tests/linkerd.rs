@@ -3,17 +3,18 @@
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import"))]
 
+#[path = "support/proven.rs"]
+mod proven;
 mod support;
 
 use std::fs;
 use std::path::PathBuf;
 
-use nftmesh::import::{Unknown, iptables_save};
 use nftmesh::mesh::istio::{Interception, IstioConfig};
 use nftmesh::mesh::linkerd::{LinkerdConfig, LinkerdFlags, TABLE, tables};
-use nftmesh::model::{Family, IpFamily, Ruleset};
+use nftmesh::model::{Family, Ruleset};
 use nftmesh::pod::{Leftovers, Pod};
-use nftmesh::sim::{Comparison, Rules, compare};
+use proven::{assert_differ, assert_equal, saved};
 use support::in_fresh_netns;
 
 fn parse(words: &str) -> nftmesh::Result<LinkerdFlags> {
@@ -29,28 +30,6 @@ fn refused(words: &str, named: &str) {
     let error = parse(words).expect_err(words);
     assert!(error.is_invalid() && error.to_string().contains(named), "{words}: {error}");
     assert_eq!(error.to_string().lines().count(), 1);
-}
-
-/// Compares with what `iptables-save` and `ip6tables-save` print; an empty text has no rules.
-#[track_caller]
-fn compared(ours: &Ruleset, [ipv4, ipv6]: [&str; 2]) -> Comparison {
-    let mut theirs = Ruleset::new();
-    for (text, family) in [(ipv4, IpFamily::Ipv4), (ipv6, IpFamily::Ipv6)] {
-        let imported = iptables_save(text, family, Unknown::Refuse).expect("rules that can be imported");
-        theirs.tables.extend(imported.ruleset.tables);
-    }
-    let [ours, theirs] = [ours, &theirs].map(|rules| Rules::try_from(rules).expect("every rule has a program"));
-    compare(&ours, &theirs)
-}
-
-#[track_caller]
-fn assert_equal(name: &str, comparison: Comparison) {
-    match comparison {
-        Comparison::Equivalent { classes, outside: 0 } => {
-            support::say(format_args!("{name}: the same, {classes} classes of packets"));
-        }
-        other => panic!("{name}: {other}"),
-    }
 }
 
 const BASIC: &str = "-p 4143 -o 4140 -u 2102";
@@ -77,10 +56,9 @@ fn recorded(leave_out: &str) -> String {
 fn a_small_set_equals_that_of_the_original_and_no_rule_is_needless() {
     let ours = rules(&format!("{BASIC} --inbound-ports-to-ignore 4190 --outbound-ports-to-ignore 4567,5000-6000"));
     let whole = recorded("");
-    assert_equal("small", compared(&ours, [&whole, &whole]));
+    assert_equal("small", &ours, &saved([&whole, &whole]));
     for rule in whole.lines().filter(|line| line.starts_with("-A")) {
-        let comparison = compared(&ours, [&whole, &recorded(rule)]);
-        assert!(matches!(comparison, Comparison::Differs(_)), "{rule}: {comparison}");
+        assert_differ(rule, &ours, &saved([&whole, &recorded(rule)]));
     }
 }
 
@@ -106,7 +84,7 @@ fn the_recorded_cases_equal_the_rules_of_the_original() {
             _ => {
                 let variant = if read("iptables-legacy.save").is_empty() { "nft" } else { "legacy" };
                 let [v4, v6] = ["iptables", "ip6tables"].map(|program| read(&format!("{program}-{variant}.save")));
-                assert_equal(&name, compared(&rules(last), [&v4, &v6]));
+                assert_equal(&name, &rules(last), &saved([&v4, &v6]));
                 proven += 1;
             }
         }
@@ -139,7 +117,7 @@ fn ranges_of_both_families_are_sorted_by_family() {
         let ports = "-A PROXY_INIT_OUTPUT -p tcp -m multiport --dports 4567,5000:6000 -j RETURN\n";
         recorded("").replace(end, &rule).replace(ports, "")
     };
-    assert_equal("mixed", compared(&ours, [&with("10.0.0.0/8"), &with("fd00::/8")]));
+    assert_equal("mixed", &ours, &saved([&with("10.0.0.0/8"), &with("fd00::/8")]));
 }
 
 #[test]

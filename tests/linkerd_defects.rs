@@ -5,23 +5,25 @@
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
 
+#[path = "support/changing.rs"]
+mod changing;
+#[path = "support/proven.rs"]
+mod proven;
 mod support;
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Output;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
-use nftmesh::import::{Unknown, iptables_save};
-use nftmesh::kernel::{Kernel, NetNs};
+use changing::{none_passes_while_changing, with_an_address};
+use nftmesh::kernel::Kernel;
 use nftmesh::mesh::linkerd::{LinkerdConfig, LinkerdFlags};
-use nftmesh::model::{Family, IpFamily, Ruleset, Table, TableFlags};
+use nftmesh::model::{Family, Ruleset, Table, TableFlags};
 use nftmesh::plan::Transaction;
 use nftmesh::pod::{Leftovers, Pod};
 use nftmesh::proxy::original_destination;
-use nftmesh::sim::{Comparison, Rules, compare};
+use proven::{assert_equal, saved};
 use support::patience::patience;
 use support::version::{OWNED_TABLES, needs_linux};
 use support::{in_fresh_netns, ip, nft, nft_script, succeed};
@@ -49,14 +51,6 @@ fn linkerd_init(words: &str) -> Output {
     let program = support::example("linkerd-init");
     let mut command = support::command(&program.to_string_lossy());
     command.args(words.split_whitespace()).env("PATH", "/nowhere").output().expect("the example runs")
-}
-
-/// Makes an interface with an address, whose neighbour answers nothing.
-fn with_an_address() {
-    ip("link add out0 type veth peer name out1");
-    ip("link set out1 up");
-    ip("addr add 10.77.0.2/24 dev out0");
-    ip("link set out0 up");
 }
 
 const CHAINS: &str =
@@ -111,7 +105,6 @@ fn an_installation_is_one_transaction_or_nothing() {
 fn no_connection_passes_the_proxy_while_rules_change() {
     in_fresh_netns(|| {
         with_an_address();
-        let proxy = TcpListener::bind("127.0.0.1:4140").expect("the port is free");
         let configs = [
             "",
             "--outbound-ports-to-ignore 1-300,7000-8999",
@@ -119,43 +112,7 @@ fn no_connection_passes_the_proxy_while_rules_change() {
             "-g 2102 --inbound-ports-to-ignore 4190,4191",
             "--outbound-subnets-to-ignore 10.78.0.0/16,10.80.0.0/16 --subnets-to-ignore 10.0.0.0/8,fd00::/8",
         ];
-        let configs = configs.map(config);
-        let mut pod = open();
-        pod.install(&config("")).expect("it installs");
-        let (done, place) = (AtomicBool::new(false), NetNs::current().expect("a namespace"));
-        thread::scope(|scope| {
-            let client = scope.spawn(|| {
-                place.run(|| {
-                    let mut connections = 0;
-                    while !done.load(Ordering::Relaxed) {
-                        // Nobody is there: past the proxy there is no answer.
-                        let to: SocketAddr = "10.77.0.9:9000".parse().expect("an address");
-                        let stream = TcpStream::connect_timeout(&to, patience(LONG));
-                        drop(stream.expect("the proxy answers every connection"));
-                        connections += 1;
-                    }
-                    connections
-                })
-            });
-            scope.spawn(|| {
-                for stream in proxy.incoming() {
-                    drop(stream.expect("a connection"));
-                    if done.load(Ordering::Relaxed) {
-                        break;
-                    }
-                }
-            });
-            let changed = (0..60).try_for_each(|round: usize| {
-                // Each twice: the second time as an init container that runs again.
-                pod.install(configs.get(round / 2 % configs.len()).expect("a remainder")).map(drop)
-            });
-            done.store(true, Ordering::Relaxed);
-            let connections = client.join().expect("the client").expect("its namespace");
-            // Wakes the listener.
-            drop(TcpStream::connect("127.0.0.1:4140"));
-            changed.expect("it installs");
-            support::say(format_args!("{connections} connections while rules changed 60 times"));
-        });
+        none_passes_while_changing(&configs.map(config));
     });
 }
 
@@ -237,11 +194,8 @@ fn ignored_subnets_are_sources_and_another_flag_is_for_destinations() {
         ("--outbound-subnets-to-ignore", "-A PROXY_INIT_OUTPUT -d 10.0.0.0/8 -j RETURN\n", ""),
     ] {
         let text = original("", output, redirect);
-        let theirs = iptables_save(&text, IpFamily::Ipv4, Unknown::Refuse).expect("rules of iptables").ruleset;
         let ours = Ruleset::from(&config(&format!("--ipv6=false {flag} 10.0.0.0/8")));
-        let [ours, theirs] = [&ours, &theirs].map(|rules| Rules::try_from(rules).expect("a program"));
-        let comparison = compare(&ours, &theirs);
-        assert!(matches!(comparison, Comparison::Equivalent { outside: 0, .. }), "{flag}: {comparison}");
+        assert_equal(flag, &ours, &saved([&text, ""]));
     }
     let help = linkerd_init("--help");
     let help = String::from_utf8_lossy(&help.stdout).into_owned();

@@ -67,7 +67,8 @@ impl Tenant {
             "ambient-host" => |words| ambient::host(words).map(|host| Tenant::AmbientHost(Box::new(host))),
             _ => return None,
         };
-        Some(split(words).map(last_command).and_then(read).map_err(|why| format!("{mesh}: {why}")))
+        let command = split(words).map(last_command).map(without_env);
+        Some(command.and_then(read).map_err(|why| format!("{mesh}: {why}")))
     }
 
     /// Returns the mesh in a pod.
@@ -131,6 +132,14 @@ fn linkerd(words: Vec<String>) -> Result<Tenant, Complaint> {
 fn last_command(mut words: Vec<String>) -> Vec<String> {
     if let Some(end) = words.iter().rposition(|word| word == "&&") {
         words.drain(..=end);
+    }
+    words
+}
+
+/// Variables may come after `env`, as on a command line.
+fn without_env(mut words: Vec<String>) -> Vec<String> {
+    if words.first().is_some_and(|word| word == "env") {
+        words.remove(0);
     }
     words
 }

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
-use super::{Mesh, Original, Site};
+use super::Mesh;
 use crate::error::{Error, Escaped, Kind, Result};
 use crate::model::matches::socket_cgroup;
 use crate::model::{Chain, ChainKind, ChainType, Hook, Name, Priority, Rule, Ruleset, SocketCgroup, Table, TableId};
-use crate::routes::RoutePlan;
 
 /// A control group of version 2, as the kernel compares it: by number, at a depth below the root.
 ///
@@ -141,28 +140,12 @@ impl Mesh for ByCgroup {
         rules
     }
 
-    fn routes(&self) -> RoutePlan {
-        self.mesh.routes()
+    fn changed(&self) -> Option<&dyn Mesh> {
+        Some(&*self.mesh)
     }
 
     fn tables(&self) -> Vec<TableId> {
         self.mesh.tables()
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        self.mesh.warnings()
-    }
-
-    fn site(&self) -> Site {
-        self.mesh.site()
-    }
-
-    fn original(&self) -> Original {
-        self.mesh.original()
-    }
-
-    fn outbound_port(&self) -> Option<u16> {
-        self.mesh.outbound_port()
     }
 }
 

@@ -7,11 +7,10 @@
 
 use std::sync::Arc;
 
-use super::{BEGINNING, Mesh, Original, Site};
+use super::{BEGINNING, Mesh};
 use crate::model::{
     Chain, ChainType, CtStatus, Family, Hook, Priority, Rule, Ruleset, Table, TableId, TcpFlags, ct_status, masked,
 };
-use crate::routes::RoutePlan;
 
 /// A mesh whose outbound connections are held back. Installing the mesh itself lets them go, see
 /// [`Pod::install`](crate::pod::Pod::install).
@@ -57,28 +56,12 @@ impl Mesh for Held {
         rules
     }
 
-    fn routes(&self) -> RoutePlan {
-        self.mesh.routes()
+    fn changed(&self) -> Option<&dyn Mesh> {
+        Some(&*self.mesh)
     }
 
     fn tables(&self) -> Vec<TableId> {
         [self.mesh.tables(), tables()].concat()
-    }
-
-    fn warnings(&self) -> Vec<String> {
-        self.mesh.warnings()
-    }
-
-    fn site(&self) -> Site {
-        self.mesh.site()
-    }
-
-    fn original(&self) -> Original {
-        self.mesh.original()
-    }
-
-    fn outbound_port(&self) -> Option<u16> {
-        self.mesh.outbound_port()
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a mesh is to the pod in which it is installed.
 
-use crate::model::{Ruleset, TableId};
+use crate::model::{Family, Ruleset, TableId};
 use crate::routes::RoutePlan;
 
 /// A mesh with its configuration, as [`Pod`](crate::pod::Pod) installs it: rules, routes, and the
@@ -15,13 +15,21 @@ use crate::routes::RoutePlan;
 /// assert!(mesh.routes().is_empty());
 /// # Ok::<(), nftmesh::Error>(())
 /// ```
+///
+/// A mesh that changes the rules of another one, such as [`Held`](super::Held), returns it as
+/// [`changed`](Mesh::changed) and has the rest from it.
 pub trait Mesh: Send + Sync {
     /// Returns the rules.
     fn rules(&self) -> Ruleset;
 
+    /// Returns the mesh whose rules this one changes: what is not given here is as there.
+    fn changed(&self) -> Option<&dyn Mesh> {
+        None
+    }
+
     /// Returns the policy routes that the rules need.
     fn routes(&self) -> RoutePlan {
-        RoutePlan::new()
+        self.changed().map_or_else(RoutePlan::new, Mesh::routes)
     }
 
     /// Returns every table that this mesh may own, with any configuration. Those that the rules
@@ -30,22 +38,22 @@ pub trait Mesh: Send + Sync {
 
     /// Returns warnings about what was given without effect, one line each.
     fn warnings(&self) -> Vec<String> {
-        Vec::new()
+        self.changed().map_or_else(Vec::new, Mesh::warnings)
     }
 
     /// Returns the port of the proxy to which outbound TCP goes; `None` if there is not one port.
     fn outbound_port(&self) -> Option<u16> {
-        None
+        self.changed().and_then(Mesh::outbound_port)
     }
 
     /// Returns where it is installed, which decides what an installation replaces.
     fn site(&self) -> Site {
-        Site::Pod
+        self.changed().map_or(Site::Pod, Mesh::site)
     }
 
     /// Returns what the program that the mesh brings itself leaves in tables of iptables-nft.
     fn original(&self) -> Original {
-        Original::default()
+        self.changed().map_or_else(Original::default, Mesh::original)
     }
 }
 
@@ -90,6 +98,13 @@ pub struct Original {
 }
 
 impl Original {
+    /// Returns the tables of iptables-nft with these names, in which it captures IPv4 and, with
+    /// `ipv6`, IPv6.
+    pub(super) fn tables(names: &[&str], ipv6: bool) -> Vec<TableId> {
+        let families: &[Family] = if ipv6 { &[Family::Ip, Family::Ip6] } else { &[Family::Ip] };
+        families.iter().flat_map(|family| names.iter().map(|name| TableId::new(*family, *name))).collect()
+    }
+
     /// Returns whether a chain is its own.
     #[must_use]
     pub fn is_its_own(&self, chain: &str) -> bool {

@@ -77,13 +77,12 @@ impl Mesh for AmbientConfig {
 
     /// Its chains are those named `ISTIO_*`, in nat, mangle and raw.
     fn original(&self) -> Original {
-        let families: &[Family] = if self.given.ipv6 { &[Family::Ip, Family::Ip6] } else { &[Family::Ip] };
         Original {
             program: "Istio's agent",
             chains: "ISTIO_",
             excludes_ours: true,
             exclusions: "ambient has none for ports and ranges, only for whole pods",
-            captures_in: families.iter().map(|family| TableId::new(*family, "nat")).collect(),
+            captures_in: Original::tables(&["nat"], self.given.ipv6),
             ..Original::default()
         }
     }

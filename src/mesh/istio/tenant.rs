@@ -3,7 +3,7 @@
 use super::rules::{FAMILIES, TABLES};
 use super::{Interception, InterfacePattern, IstioConfig};
 use crate::mesh::{Mesh, Original};
-use crate::model::{Family, Ruleset, TableId};
+use crate::model::{Ruleset, TableId};
 use crate::routes::RoutePlan;
 
 /// Returns every table that an installation may own, for any configuration.
@@ -36,12 +36,10 @@ impl Mesh for IstioConfig {
     /// Its chains are those named `ISTIO_*`. For TPROXY it has rules in the base chains of mangle,
     /// and for excluded interfaces rules in those of nat.
     fn original(&self) -> Original {
-        let families: &[Family] = if self.ipv6 { &[Family::Ip, Family::Ip6] } else { &[Family::Ip] };
         let tables: &[&str] = match self.interception {
             Interception::Redirect => &["nat"],
             Interception::Tproxy => &["nat", "mangle"],
         };
-        let captures_in = families.iter().flat_map(|family| tables.iter().map(|name| TableId::new(*family, *name)));
         let whole = |patterns: &[InterfacePattern]| -> Vec<String> {
             let names = patterns.iter().filter(|pattern| !pattern.is_prefix());
             names.map(|pattern| pattern.name().to_owned()).collect()
@@ -50,7 +48,7 @@ impl Mesh for IstioConfig {
             program: "istio-iptables",
             chains: "ISTIO_",
             exclusions: "-x, -o, -d or -c",
-            captures_in: captures_in.collect(),
+            captures_in: Original::tables(tables, self.ipv6),
             marks: vec![IN_MARK, self.tproxy.mark()],
             arriving: [whole(&self.exclude_interfaces), whole(&self.kube_virt_interfaces)].concat(),
             leaving: whole(&self.exclude_interfaces),

@@ -53,12 +53,11 @@ impl Mesh for KumaConfig {
     }
 
     fn original(&self) -> Original {
-        let families: &[Family] = if self.given.ipv6 { &[Family::Ip, Family::Ip6] } else { &[Family::Ip] };
         Original {
             program: "kumactl",
             chains: "KUMA_MESH",
             exclusions: "--exclude-outbound-ips, --exclude-outbound-ports or --exclude-outbound-ports-for-uids",
-            captures_in: families.iter().map(|family| TableId::new(*family, "nat")).collect(),
+            captures_in: Original::tables(&["nat"], self.given.ipv6),
             ..Original::default()
         }
     }

@@ -33,13 +33,12 @@ impl Mesh for LinkerdConfig {
     }
 
     fn original(&self) -> Original {
-        let families: &[Family] = if self.given.ipv6 { &[Family::Ip, Family::Ip6] } else { &[Family::Ip] };
         Original {
             program: "proxy-init",
             chains: "PROXY_INIT_",
             exclusions: "--outbound-ports-to-ignore, --outbound-subnets-to-ignore, --inbound-ports-to-ignore or \
                          --subnets-to-ignore",
-            captures_in: families.iter().map(|family| TableId::new(*family, "nat")).collect(),
+            captures_in: Original::tables(&["nat"], self.given.ipv6),
             ..Original::default()
         }
     }

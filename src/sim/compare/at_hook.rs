@@ -93,8 +93,8 @@ impl AtHook<'_> {
                 (doubt, excludes) = (Some(CannotTell::new(reason)), true);
             }
         }
-        // Packets that were not run may be excluded.
-        excludes |= outside > 0 || doubt.is_some();
+        // Packets that were not run may be excluded, if a rule can do that.
+        excludes |= doubt.is_some() || outside > 0 && [self.a, self.b].into_iter().any(Rules::may_exclude);
         Found::Same { classes, outside, excludes, memory: Box::new(memory), doubt }
     }
 

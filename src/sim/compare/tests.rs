@@ -9,7 +9,8 @@ use crate::bytecode::{CmpOp, lower_elements, lower_set};
 use crate::model::{
     Chain, ChainType, CtState, CtStatus, DataType, Element, Family, Field, Hook, IcmpType, Icmpv6Type, Interval,
     IpFamily, Key, Limit, LimitOf, LimitUnit, LimitWhen, MarkValue, Match, Nat, Op, Operand, Policy, Priority,
-    Protocol, Queue, QueueFlags, Rule, Ruleset, Set, Statement, Table, Tproxy, Value, set, skuid, socket_exists,
+    Protocol, Queue, QueueFlags, Rule, Ruleset, Set, Statement, Table, Tproxy, Value, ct_state, set, skuid,
+    socket_exists,
 };
 use crate::sim::cells::{Cell, Input, bitwise};
 use crate::sim::inputs::Inputs;
@@ -279,6 +280,28 @@ fn notrack_is_no_difference_only_where_its_own_rules_enable_tracking() {
             let printed = first_line(&compare(a, b));
             assert_eq!(printed.starts_with("equivalent"), equal, "case {number}: {printed}");
         }
+    }
+}
+
+#[test]
+fn packets_that_are_left_out_are_excluded_from_tracking_only_by_a_rule_that_can() {
+    let hooked = |hook, rules: Vec<Rule>| {
+        let name = if hook == Hook::Output { "output" } else { "prerouting" };
+        Chain::base(name, ChainType::Filter, hook, Priority::RAW).rules(rules)
+    };
+    let rules = |arriving: Rule, leaving: Vec<Rule>| {
+        let table = Table::new(Family::Ip, "t").chain(hooked(Hook::Prerouting, vec![arriving]));
+        Rules::try_from(&Ruleset::new().table(table.chain(hooked(Hook::Output, leaving)))).expect("programs")
+    };
+    let answer = || Rule::new().udp_sport(53);
+    let (zoned, tracked) = (answer().set_zone(1), answer().not(ct_state(CtState::UNTRACKED)).set_zone(1));
+    for (leaving, is_same) in
+        [(vec![Rule::new().tcp_dport(7).drop()], true), (vec![Rule::new().udp_dport(7).notrack()], false)]
+    {
+        let (a, b) = (rules(zoned.clone(), leaving.clone()), rules(tracked.clone(), leaving));
+        let out = Rule::new().l4proto(Protocol::TCP);
+        let compared = Compare::new(&a, &b).outside(out).run();
+        assert_eq!(matches!(compared, Comparison::Equivalent { .. }), is_same, "{compared}");
     }
 }
 

@@ -186,8 +186,10 @@ impl<'a> Omissions<'a> {
                 values.filter_map(SetValue::selector).for_each(|selector| self.selector(selector));
             }
             Statement::Notrack | Statement::Opaque(_) | Statement::Queue(_) => {}
+            Statement::QueueTo { to, flags: _ } => self.computed(Some(to)),
             Statement::SetMark { .. } | Statement::SetNftrace(_) | Statement::SetZone(_) => {}
-            Statement::Tproxy(_) | Statement::Verdict(_) => {}
+            Statement::Tproxy(tproxy) => self.computed(tproxy.address_from.as_deref()),
+            Statement::Verdict(_) => {}
             Statement::Meter(meter) => self.selector(&meter.key),
             Statement::Update(update) => {
                 self.selector(&update.key);

@@ -91,7 +91,7 @@ impl<'t> Parser<'t> {
             "tproxy" => {
                 let says = ["ip", "ip6"].iter().any(|family| self.peek_at(1).is(family));
                 let tproxy = self.tproxy()?;
-                let to_address = matches!(&tproxy, Statement::Tproxy(tproxy) if tproxy.address.is_some());
+                let to_address = matches!(&tproxy, Statement::Tproxy(tproxy) if tproxy.address.is_some() || tproxy.address_from.is_some());
                 if self.family == Family::Inet && to_address && !says {
                     let why = "the family is open: write tproxy ip to or tproxy ip6 to";
                     return Err(Fault::wrong(token.at, token.length(), why));
@@ -116,6 +116,10 @@ impl<'t> Parser<'t> {
 
     /// Reads a statement that begins with fields: a comparison or a verdict map.
     fn selected(&mut self, statements: &mut Vec<Statement>) -> Parsed<()> {
+        if let Some(statement) = self.bits_of_header()? {
+            statements.push(statement);
+            return Ok(());
+        }
         let start = self.peek();
         let selector = self.selector()?;
         if let Some(why) = selector.fields().find_map(|field| conflict(field, statements, self.family)) {
@@ -129,6 +133,7 @@ impl<'t> Parser<'t> {
             return Err(Fault::wrong(start.at, start.length(), why));
         }
         statements.push(if self.take("vmap") {
+            self.is_moved(&selector)?;
             let map = self.set_ref(&key(&selector), &SetData::Verdict)?;
             Statement::VerdictMap { selector, map }
         } else if self.at("set") {
@@ -200,7 +205,8 @@ impl<'t> Parser<'t> {
 /// Returns whether nft takes nothing behind a statement. A chain in braces returns.
 fn ends_the_rule(statement: &Statement) -> bool {
     match statement {
-        Statement::Fwd(_) | Statement::Masquerade { .. } | Statement::Nat(_) | Statement::Queue(_) => true,
+        Statement::Fwd(_) | Statement::Masquerade { .. } | Statement::Nat(_) => true,
+        Statement::Queue(_) | Statement::QueueTo { .. } => true,
         Statement::Redirect { .. } | Statement::Reject(_) => true,
         Statement::Verdict(Verdict::Continue) => false,
         Statement::Verdict(verdict) => verdict.target().is_none_or(|target| !target.as_str().starts_with(BRACES)),

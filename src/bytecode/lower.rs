@@ -445,11 +445,15 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             SetRef::Anonymous(elements) => {
                 let set = anonymous_model(key.clone(), elements, data);
                 let mut made = anonymous(&set)?;
-                // nft takes whether a header is there for the protocol of what follows it.
-                if matches!(selector.as_field(), Some(Field::Exthdr(of)) if of.of == ExthdrOf::Ipv6 && Field::Exthdr(of).is_presence())
-                {
-                    made.code.key_type = DataType::Protocol.number();
-                }
+                // For nft, whether a header of IPv6 is there is a protocol, and any other a boolean.
+                let number = |part: &Selector| match part.as_field() {
+                    Some(Field::Exthdr(of)) if part.fields().all(Field::is_presence) => match of.of {
+                        ExthdrOf::Ipv6 => DataType::Protocol.number(),
+                        _ => DataType::Boolean.number(),
+                    },
+                    _ => part.data_type().number(),
+                };
+                made.code.key_type = selector.parts().iter().fold(0, |all, part| all << 6 | number(part));
                 (SetMode::of(set.flags, key.len()), LookupSet::Anonymous(Box::new(made)))
             }
         };

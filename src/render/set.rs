@@ -11,7 +11,7 @@ use crate::model::{
 };
 
 use super::order::{Neighbours, after_all_others, as_given, ascending, backwards, is_concat};
-use super::value::{hexadecimal, numeric, time};
+use super::value::{Bits, hexadecimal, numeric, time};
 use super::{Style, Text, joined, quoted};
 
 /// Prints the set as in a table, with its elements.
@@ -391,6 +391,13 @@ fn listed_with<'a>(element: &'a Element, raw: &'a [bool], note: &'a Note, style:
         match data.as_deref() {
             Some(ElementData::Object(name)) => write!(f, " : {}", quoted(name.as_str())),
             Some(ElementData::Several(key)) => write!(f, " : {key}"),
+            // nft joins the names of several bits in keys alone.
+            Some(ElementData::Value(value))
+                if matches!(style, Style::Listed(_))
+                    && Bits::of(value).is_some_and(|bits| bits.value.count_ones() != 1) =>
+            {
+                write!(f, " : {:#x}", Bits::of(value).map_or(0, |bits| bits.value))
+            }
             Some(ElementData::Value(value)) => write!(f, " : {}", style.interval(&Interval::point(value.clone()))),
             Some(ElementData::Verdict(verdict)) => write!(f, " : {verdict}"),
             None => Ok(()),

@@ -3,10 +3,10 @@
 use super::error::{Fault, Parsed};
 use super::lexer::Kind;
 use super::names;
-use super::parser::Parser;
+use super::parser::{Parser, unsupported};
 use crate::error::Quoted;
 use crate::model::{
-    Base, Chain, ChainKind, ChainType, DataType, DeviceBase, DeviceHook, Hook, Policy, Priority, Set, SetData,
+    Base, Chain, ChainKind, ChainType, DataType, DeviceBase, DeviceHook, Field, Hook, Policy, Priority, Set, SetData,
     SetFlags, SetPolicy, Table, TableFlags, TableId,
 };
 
@@ -186,6 +186,10 @@ impl<'t> Parser<'t> {
         if set.key.is_empty() {
             return Err(Fault::wrong(brace.at, brace.length(), "a set needs a type, such as type ipv4_addr"));
         }
+        // nft sends no policy of a set that never changes.
+        if set.flags.contains(SetFlags::CONSTANT) {
+            set.policy = SetPolicy::Performance;
+        }
         match (&set.data, is_map) {
             (SetData::None, true) => {
                 Err(Fault::wrong(brace.at, brace.length(), "a map has two types, such as type ipv4_addr : verdict"))
@@ -325,6 +329,11 @@ impl<'t> Parser<'t> {
 
     /// Reads a field for its type.
     fn type_of(&mut self) -> Parsed<DataType> {
-        Ok(self.basic()?.data_type())
+        let start = self.peek();
+        let of = self.basic()?;
+        if of.fields().any(Field::is_presence) {
+            return Err(unsupported(start, "a set of whether something is there"));
+        }
+        Ok(of.data_type())
     }
 }

@@ -187,7 +187,9 @@ pub(super) fn mark(selector: &Selector) -> Option<MarkValue> {
             _ => return None,
         }
     }
-    Some(MarkValue::From { from: key(of)?, mask, xor })
+    // nft sends operations that change nothing.
+    let changes = ops.is_empty() || (mask, xor) != (u32::MAX, 0);
+    changes.then_some(MarkValue::From { from: key(of)?, mask, xor })
 }
 
 /// Moves the last operation to the other side of a comparison, as nft does with those that can be

@@ -57,6 +57,9 @@ impl<'t> Parser<'t> {
                 }
             };
             let set = self.set_ref(&key, &SetData::None)?;
+            if ends_at_its_bits(&selector, &set) {
+                return Err(unsupported(operator, "an interval up to the highest value of a part of a byte"));
+            }
             return Ok(Match { selector, op, operand: alone(set, op) });
         }
         let [of] = key.as_slice() else {
@@ -308,6 +311,18 @@ fn masked(field: Field, op: Op, mask: Value, value: Value) -> Match {
         None => Operand::Masked { mask, value },
     };
     Match::new(field, op, operand)
+}
+
+/// Returns whether a set of intervals of the last bits of some bytes goes up to their highest value,
+/// for which nft sends no end.
+pub(super) fn ends_at_its_bits(selector: &Selector, set: &SetRef) -> bool {
+    let Some((Some(0), Some(bits))) = selector.as_field().map(|field| (field.shift(), field.bits())) else {
+        return false;
+    };
+    let SetRef::Anonymous(elements) = set else { return false };
+    let highest = 1_u128.checked_shl(bits).map_or(u128::MAX, |all| all - 1);
+    let ends = |element: &Element| element.key.parts().iter().any(|part| part.high.number() == Some(highest));
+    elements.iter().any(|element| element.key.is_interval()) && elements.iter().any(ends)
 }
 
 /// Returns a set as an operand. nft reads a set of one value, prefix or range as that.

@@ -155,6 +155,9 @@ impl<'t> Parser<'t> {
             let why = format!("a comment has at most {} bytes", Rule::MAX_COMMENT);
             return Err(Fault::wrong(token.at, token.length(), why));
         }
+        if token.text.contains(char::is_control) {
+            return Err(unsupported(token, "a comment of several lines"));
+        }
         Ok(token.text)
     }
 

@@ -3,6 +3,7 @@
 use super::elements::leads;
 use super::error::{Fault, Parsed};
 use super::lexer::Kind;
+use super::operand::ends_at_its_bits;
 use super::parser::{Parser, unsupported};
 use super::selector::key;
 use crate::model::{
@@ -125,6 +126,11 @@ impl<'t> Parser<'t> {
         if let Some(why) = selector.fields().find_map(|field| conflict(field, statements, self.family)) {
             return Err(Fault::wrong(start.at, start.length(), why));
         }
+        let of_message = |field: Field| field.needs().network.filter(|_| field.needs().transport.is_some());
+        let known = known_network(statements);
+        if selector.fields().filter_map(of_message).any(|network| known.is_some_and(|known| known != network)) {
+            return Err(unsupported(start, "a message of another network layer than that of the rule"));
+        }
         if selector.fields().any(is_tag) && statements.iter().any(is_stacked) {
             return Err(unsupported(start, "a field of a second VLAN tag"));
         }
@@ -135,6 +141,9 @@ impl<'t> Parser<'t> {
         statements.push(if self.take("vmap") {
             self.is_moved(&selector)?;
             let map = self.set_ref(&key(&selector), &SetData::Verdict)?;
+            if ends_at_its_bits(&selector, &map) {
+                return Err(unsupported(start, "an interval up to the highest value of a part of a byte"));
+            }
             Statement::VerdictMap { selector, map }
         } else if self.at("set") {
             let Some(field) = selector.as_field() else {

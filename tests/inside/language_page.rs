@@ -83,7 +83,7 @@ samples! {
     Ipv6Addr: Ipv6Addr = Ipv6Addr::LOCALHOST;
     Nfproto: Nfproto = Nfproto::IPV4;
     PktType: PktType = PktType::MULTICAST;
-    Protocol: Protocol = Protocol::TCP;
+    Protocol: Protocol = Protocol(47);
     TcpFlags: TcpFlags = TcpFlags::SYN;
     kind::Bitmask: u8 = 2;
     kind::Boolean: bool = true;
@@ -252,6 +252,8 @@ fn the_page_of_the_language_is_what_nft_loads_and_lists() {
     let mut page = String::new();
     let (mut chapter, mut wrong, mut lacking, mut count) = ("", Vec::new(), BTreeSet::new(), 0);
     let mut rows: Vec<Row> = fields();
+    // nft compares these with no constant.
+    rows.retain(|row| !row.rust.starts_with(".secmark") && !row.rust.starts_with(".ct_secmark"));
     rows.sort_by_key(|row| row.chapter);
     rows.extend(others());
     for row in &rows {
@@ -300,7 +302,8 @@ fn the_page_of_the_language_is_what_nft_loads_and_lists() {
             let shown = nftmesh::state::Listing::new(&held).interfaces(names).to_string();
             support::assert_same(&listed, &shown, "as nft lists it");
             let said = |line: &str| line.trim().replace("iif \"lo\"", "iif 1").replace("\"lo\"", "1");
-            if !listed.lines().any(|line| said(line) == text.replace("\"lo\"", "1")) {
+            // nft lists what it adds to a field of messages or of the frame.
+            if !listed.lines().any(|line| said(line).ends_with(&text.replace("\"lo\"", "1"))) {
                 wrong.push(format!("{text} is listed as {}", listed.lines().rev().nth(2).unwrap_or_default().trim()));
             }
         });

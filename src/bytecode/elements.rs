@@ -9,7 +9,9 @@ use super::expr::Expr;
 use super::kept::{KeptElement, WholeSet, commented};
 use super::lower::Unlowerable;
 use super::set::{SetMode, carried, millis};
-use crate::model::{DataType, Element, ElementData, Interval, Key, Name, Opaque, Set, SetData, SetFlags, Verdict};
+use crate::model::{
+    DataType, Element, ElementData, Interval, Key, Name, Opaque, Set, SetData, SetFlags, Value, Verdict,
+};
 
 /// One element.
 ///
@@ -193,12 +195,15 @@ fn lower_extras(set: &Set, element: &Element) -> Result<ElementCode, Unlowerable
         (SetData::Value(data_type), Some(ElementData::Value(value))) => Some(Box::new(ElementDataCode::Value(
             data::bytes(value, *data_type, Order::Register).ok_or_else(|| misfit(set, element))?,
         ))),
+        (SetData::Concat(types) | SetData::Interval(types), Some(ElementData::Several(key))) => {
+            let bytes = several(key, types, matches!(set.data, SetData::Interval(_)));
+            Some(Box::new(ElementDataCode::Value(bytes.ok_or_else(|| misfit(set, element))?)))
+        }
         (SetData::Verdict, Some(ElementData::Verdict(verdict))) => {
             Some(Box::new(ElementDataCode::Verdict(verdict.clone())))
         }
-        (SetData::None | SetData::Object(_) | SetData::Value(_) | SetData::Verdict, _) => {
-            return Err(misfit(set, element));
-        }
+        (SetData::Concat(_) | SetData::Interval(_) | SetData::None | SetData::Object(_), _)
+        | (SetData::Value(_) | SetData::Verdict, _) => return Err(misfit(set, element)),
     };
     let (mut read, mut extras) = (&[][..], None);
     if let Some(extra) = extra {
@@ -213,6 +218,23 @@ fn lower_extras(set: &Set, element: &Element) -> Result<ElementCode, Unlowerable
     // The kernel does not report a timeout that equals the set's.
     let timeout = timeout.filter(|timeout| set.timeout != Some(*timeout)).map(millis);
     Ok(ElementCode { data, timeout, userdata, extras, ..bare() })
+}
+
+/// Returns several values that an element maps to, or the lowest ones and then the highest ones.
+fn several(key: &Key, types: &[DataType], is_interval: bool) -> Option<Bytes> {
+    let parts = key.parts();
+    if parts.len() != types.len() || !is_interval && key.is_interval() {
+        return None;
+    }
+    let end = |pick: fn(&Interval) -> &Value| {
+        let values = parts.iter().zip(types).map(|(part, of)| data::bytes(pick(part), *of, Order::Register));
+        concat(values, parts.len() == 1 && is_interval)
+    };
+    let mut bytes = end(|part| &part.low)?;
+    if is_interval {
+        bytes.extend_from_slice(&end(|part| &part.high)?);
+    }
+    Some(bytes)
 }
 
 /// Joins the fields of a key, each padded to 4 bytes if there are several.
@@ -300,7 +322,6 @@ fn union(a: &Element, b: &Element, field: DataType) -> Option<Element> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Value;
 
     fn net(text: &str) -> Element {
         Element::new(text.parse::<ipnetwork::IpNetwork>().expect("a network"))

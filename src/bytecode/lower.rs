@@ -11,7 +11,7 @@ pub(super) use actions::{store, write};
 pub(super) use dependencies::Known;
 use reduce::{Neighbours, always_holds};
 pub(super) use selectors::{FIRST_HASHED, LEFT, RIGHT};
-pub(super) use targets::{address_type, family_of};
+pub(super) use targets::{address_type, family_of, held_by};
 use targets::{lower_limit, lower_log};
 
 use super::codes::{ByteorderToCode, LookupSet, QueueCode, nat_flags};
@@ -23,8 +23,8 @@ use super::keys::{CmpOp, CtKey, MetaKey, Register};
 use super::set::{SetMode, anonymous};
 use crate::error::{Error, ErrorKind};
 use crate::model::{
-    DataType, Element, Family, Field, IcmpType, Icmpv6Type, Interval, Key, Match, Name, ObjectKind, Op, Operand, Queue,
-    Rule, Selector, Set, SetData, SetFlags, SetRef, Statement, Value,
+    DataType, Element, ExthdrOf, Family, Field, IcmpType, Icmpv6Type, Interval, Key, Match, Name, ObjectKind, Op,
+    Operand, Queue, Rule, Selector, Set, SetData, SetFlags, SetRef, Statement, Value,
 };
 
 /// The program of a rule.
@@ -212,6 +212,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                 let total = to.saturating_sub(*from).saturating_add(1);
                 self.push(Expr::Queue(QueueCode { num: *from, total, flags: flags.bits() }));
             }
+            Statement::QueueTo { to, flags } => self.queue_to(to, *flags)?,
             Statement::Redirect { ports, flags } => {
                 let ports = self.ports(ports.as_ref(), Register::FIRST)?;
                 self.push(Expr::Redir { ports, flags: nat_flags(*flags, ports) });
@@ -226,7 +227,7 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                 self.push(Expr::Immediate { dreg: Register::FIRST, data: Bytes::from_slice(&zone.to_ne_bytes()) });
                 self.push(Expr::CtSet { key: CtKey::ZONE, sreg: Register::FIRST });
             }
-            Statement::Tproxy(tproxy) => self.tproxy(tproxy),
+            Statement::Tproxy(tproxy) => self.tproxy(tproxy)?,
             Statement::Verdict(verdict) => self.push(Expr::Verdict(verdict.clone())),
             Statement::ConnLimit(_) | Statement::Dup(_) | Statement::FlowAdd(_) | Statement::Fwd(_) => {
                 self.action(statement)?;
@@ -443,7 +444,17 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             }
             SetRef::Anonymous(elements) => {
                 let set = anonymous_model(key.clone(), elements, data);
-                (SetMode::of(set.flags, key.len()), LookupSet::Anonymous(Box::new(anonymous(&set)?)))
+                let mut made = anonymous(&set)?;
+                // For nft, whether a header of IPv6 is there is a protocol, and any other a boolean.
+                let number = |part: &Selector| match part.as_field() {
+                    Some(Field::Exthdr(of)) if part.fields().all(Field::is_presence) => match of.of {
+                        ExthdrOf::Ipv6 => DataType::Protocol.number(),
+                        _ => DataType::Boolean.number(),
+                    },
+                    _ => part.data_type().number(),
+                };
+                made.code.key_type = selector.parts().iter().fold(0, |all, part| all << 6 | number(part));
+                (SetMode::of(set.flags, key.len()), LookupSet::Anonymous(Box::new(made)))
             }
         };
         self.depend_all(selector);

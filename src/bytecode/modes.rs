@@ -39,7 +39,7 @@ impl<'a> From<&'a [Set]> for Modes<'a> {
         let modes: Modes<'a> = sets.iter().map(|set| (&set.name, SetMode::of_set(set))).collect();
         let of = |set: &'a Set| match set.data {
             SetData::Object(kind) => Some((&set.name, kind)),
-            SetData::None | SetData::Value(_) | SetData::Verdict => None,
+            SetData::Concat(_) | SetData::Interval(_) | SetData::None | SetData::Value(_) | SetData::Verdict => None,
         };
         modes.with_objects(sets.iter().filter_map(of))
     }

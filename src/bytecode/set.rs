@@ -189,7 +189,19 @@ fn declare(key: &[DataType], data: &SetData, flags: SetFlags) -> SetCode {
         tlv(&mut userdata, UDATA_AUTO_MERGE, &[&1_u32.to_ne_bytes()]);
     }
     let mut object = None;
+    let numbers = |types: &[DataType]| types.iter().fold(0, |number, part| number << 6 | part.number());
+    let padded = |types: &[DataType]| types.iter().map(|part| width(*part).next_multiple_of(4)).sum::<u32>();
     let data = match data {
+        SetData::Concat(types) => {
+            tlv(&mut userdata, UDATA_DATA_BYTEORDER, &[&byteorder(types).to_ne_bytes()]);
+            Some((numbers(types), padded(types)))
+        }
+        SetData::Interval(types) => {
+            tlv(&mut userdata, UDATA_DATA_BYTEORDER, &[&byteorder(types).to_ne_bytes()]);
+            tlv(&mut userdata, UDATA_DATA_INTERVAL, &[&1_u32.to_ne_bytes()]);
+            let one = if let [single] = types.as_slice() { width(*single) } else { padded(types) };
+            Some((numbers(types), 2 * one))
+        }
         SetData::None => None,
         SetData::Object(kind) => {
             tlv(&mut userdata, UDATA_DATA_BYTEORDER, &[&0_u32.to_ne_bytes()]);
@@ -218,7 +230,7 @@ fn declare(key: &[DataType], data: &SetData, flags: SetFlags) -> SetCode {
     };
     SetCode {
         flags: kernel_flags,
-        key_type: key.iter().fold(0, |number, field| number << 6 | field.number()),
+        key_type: numbers(key),
         key_len: match key {
             [field] => width(*field),
             several => several.iter().map(|field| width(*field).next_multiple_of(4)).sum(),
@@ -262,6 +274,8 @@ pub(super) fn tlv(userdata: &mut Vec<u8>, kind: u8, parts: &[&[u8]]) {
 pub(super) const UDATA_KEY_BYTEORDER: u8 = 0;
 pub(super) const UDATA_DATA_BYTEORDER: u8 = 1;
 pub(super) const UDATA_AUTO_MERGE: u8 = 2;
+/// `NFTNL_UDATA_SET_DATA_INTERVAL`: elements map to intervals.
+pub(super) const UDATA_DATA_INTERVAL: u8 = 6;
 pub(super) const UDATA_COMMENT: u8 = 7;
 
 #[cfg(test)]

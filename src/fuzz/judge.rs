@@ -259,7 +259,7 @@ fn decided(statement: &Statement, hook: Hook, situation: &Situation) -> Option<D
             let (ports, flags) = (range(ports), *flags);
             Decided { kind: NatKind::Snat, is_own: true, addresses: None, ports, flags }
         }
-        Statement::Nat(Nat { kind, family: of, addresses, computed: None, ports, flags })
+        Statement::Nat(Nat { kind, family: of, addresses, computed: None, map_to: _, ports, flags })
             if of.is_none_or(|of| of == family) =>
         {
             let (kind, addresses, ports, flags) = (*kind, *addresses, range(ports), *flags);

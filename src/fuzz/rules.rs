@@ -7,9 +7,9 @@ use super::source::Source;
 use crate::model::{
     AddrType, Base, Chain, ChainKind, ChainType, CtDirection, CtState, CtStatus, DataType, Element, ElementData,
     Family, Field, Hook, IcmpType, Icmpv6Type, Interval, IpFamily, Key, Limit, LimitOf, LimitUnit, LimitWhen, Log,
-    LogFlags, LogLevel, MarkKey, MarkValue, Match, Name, Nat, NatFlags, NatKind, Nfproto, Op, Operand, PktType, Policy,
-    PortRange, Priority, Protocol, Queue, QueueFlags, Reject, Rule, Ruleset, Selector, Set, SetData, SetFlags, SetRef,
-    Statement, Table, TableFlags, TcpFlags, Tproxy, Value, Verdict,
+    LogFlags, LogLevel, MapTo, MarkKey, MarkValue, Match, Name, Nat, NatFlags, NatKind, Nfproto, Op, Operand, PktType,
+    Policy, PortRange, Priority, Protocol, Queue, QueueFlags, Reject, Rule, Ruleset, Selector, Set, SetData, SetFlags,
+    SetRef, Statement, Table, TableFlags, TcpFlags, Tproxy, Value, Verdict,
 };
 use crate::validate::Invalid;
 
@@ -128,7 +128,7 @@ fn statement(from: &mut Source<'_>, sets: &[Set]) -> Statement {
         12 => Statement::SetZone(from.u16()),
         13 => {
             let (family, address, port) = (from.maybe(family), from.maybe(address), from.maybe(Source::u16));
-            Statement::Tproxy(Tproxy { family, address, port })
+            Statement::Tproxy(Tproxy { family, address, port, ..Tproxy::default() })
         }
         14..=16 => Statement::Verdict(verdict(from)),
         17 => {
@@ -255,6 +255,14 @@ fn element(from: &mut Source<'_>, key: &[DataType], data: &SetData) -> Element {
     let mut element = Element::new(key);
     element.data = match data {
         SetData::None => None,
+        SetData::Concat(types) => {
+            let parts = types.iter().map(|of| Interval::point(value(from, *of)));
+            Some(Box::new(ElementData::Several(Key::Concat(parts.collect()))))
+        }
+        SetData::Interval(types) => {
+            let parts = types.iter().map(|of| range(from, *of));
+            Some(Box::new(ElementData::Several(Key::Concat(parts.collect()))))
+        }
         SetData::Object(_) => Some(Box::new(ElementData::Object(name(from, "o")))),
         SetData::Value(of) => Some(Box::new(ElementData::Value(value(from, *of)))),
         SetData::Verdict => Some(Box::new(ElementData::Verdict(verdict(from)))),
@@ -393,6 +401,7 @@ fn nat(from: &mut Source<'_>) -> Nat {
         family: addresses.map(|(low, _)| IpFamily::of(low)).or_else(|| from.maybe(family)),
         addresses,
         computed: None,
+        map_to: MapTo::Address,
         ports: from.maybe(ports).map(Into::into),
         flags: nat_flags(from),
     }

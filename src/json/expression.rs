@@ -169,7 +169,8 @@ fn parameters(words: &mut Words<'_>, first: &str) -> Option<Expression> {
                 words.next();
                 match words.next()? {
                     family @ ("ip" | "ip6") => Some(plain(json!({ "rt": { "key": words.next()?, "family": family } }))),
-                    key @ ("classid" | "ipsec" | "mtu") => Some(plain(json!({ "rt": { "key": key } }))),
+                    "classid" => Some(Expression::of(json!({ "rt": { "key": "classid" } }), Kind::Of(DataType::Realm))),
+                    key @ ("ipsec" | "mtu") => Some(plain(json!({ "rt": { "key": key } }))),
                     _ => None,
                 }
             }

@@ -78,11 +78,15 @@ pub(super) fn declared(json: &mut Value, set: &Set, notes: &Notes<'_>) {
         1 => insert(json, "type", types.pop()),
         _ => insert(json, "type", Some(types)),
     }
-    let (maps_to, kind) = match data {
-        SetData::None => (None, Kind::Plain),
-        SetData::Object(kind) => (Some(kind.name()), Kind::Plain),
-        SetData::Value(data) => (Some(data.name()), Kind::Of(*data)),
-        SetData::Verdict => (Some("verdict"), Kind::Plain),
+    let (maps_to, of) = match data {
+        SetData::None => (None, Vec::new()),
+        SetData::Concat(types) | SetData::Interval(types) => {
+            let names: Vec<&str> = types.iter().map(|part| part.name()).collect();
+            (Some(names.join(" . ")), types.iter().map(|part| Kind::Of(*part)).collect())
+        }
+        SetData::Object(kind) => (Some(kind.name().to_owned()), Vec::new()),
+        SetData::Value(data) => (Some(data.name().to_owned()), vec![Kind::Of(*data)]),
+        SetData::Verdict => (Some("verdict".to_owned()), Vec::new()),
     };
     insert(json, "map", maps_to);
     insert(json, "comment", comment.as_deref());
@@ -106,8 +110,7 @@ pub(super) fn declared(json: &mut Value, set: &Set, notes: &Notes<'_>) {
         insert(json, "stmt", Some(carried));
     }
     let kinds: Vec<Kind> = key.iter().map(|part| Kind::Of(*part)).collect();
-    let elements: Vec<Value> =
-        elements(set, notes).iter().map(|element| element_of(element, &kinds, &[kind])).collect();
+    let elements: Vec<Value> = elements(set, notes).iter().map(|element| element_of(element, &kinds, &of)).collect();
     if !elements.is_empty() {
         insert(json, "elem", Some(elements));
     }

@@ -258,7 +258,12 @@ fn nat(words: &mut Words<'_>, kind: &str) -> Option<Value> {
         words.next();
         insert(&mut json, "family", Some(family));
     }
-    if words.take("to") {
+    // What a map holds is in nft's text only where it reads that.
+    let holds = [("interval", "interval"), ("prefix", "prefix"), ("addr . port", "concat")]
+        .into_iter()
+        .find_map(|(text, flag)| words.take(text).then_some(flag));
+    let is_prefix = holds == Some("prefix");
+    if words.take("to") && words.peek().is_some() {
         if words.peek() != Some(":") {
             let (address, has_port) = address(words)?;
             insert(&mut json, "addr", Some(address));
@@ -270,9 +275,15 @@ fn nat(words: &mut Words<'_>, kind: &str) -> Option<Value> {
             insert(&mut json, "port", Some(value(words, &[])?));
         }
     }
-    if let Some(flags) = words.next() {
-        insert(&mut json, "flags", one_or_several(flags.split(',').map(Cow::Borrowed).collect()));
+    let mut flags: Vec<Cow<'_, str>> =
+        words.next().map_or(Vec::new(), |flags| flags.split(',').map(Cow::Borrowed).collect());
+    if is_prefix {
+        flags.push("netmap".into());
     }
+    if !flags.is_empty() {
+        insert(&mut json, "flags", one_or_several(flags));
+    }
+    insert(&mut json, "type_flags", holds);
     let is_bare = json == json!({});
     Some(json!({ kind: if is_bare { Value::Null } else { json } }))
 }

@@ -93,7 +93,11 @@ impl<'t> Words<'t> {
 fn divide<'t>(mut word: &'t str, words: &mut Vec<&'t str>) {
     // A port after a map with a name or with elements.
     let of_map = word.starts_with(['@', '}']).then(|| word.split_once(':')).flatten();
-    if let Some((map, port)) = of_map.filter(|(_, port)| !port.is_empty()) {
+    // One after the name of a field, which has letters that no address has.
+    let is_field =
+        |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase()) && name.bytes().any(|byte| byte > b'f');
+    let of_field = || word.split_once(':').filter(|(name, _)| is_field(name));
+    if let Some((map, port)) = of_map.or_else(of_field).filter(|(_, port)| !port.is_empty()) {
         words.extend([map, ":"]);
         word = port;
     }
@@ -126,6 +130,7 @@ mod tests {
             ("ip saddr map @m:80", vec!["ip", "saddr", "map", "@m", ":", "80"]),
             ("{ 1 : 2 }:tcp dport", vec!["{", "1", ":", "2", "}", ":", "tcp", "dport"]),
             ("@s : 1", vec!["@s", ":", "1"]),
+            ("ip saddr:tcp dport", vec!["ip", "saddr", ":", "tcp", "dport"]),
             ("aa:bb:cc:dd:ee:ff ::1", vec!["aa:bb:cc:dd:ee:ff", "::1"]),
         ] {
             assert_eq!(Words::of(text).words, words, "{text}");

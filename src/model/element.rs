@@ -43,10 +43,12 @@ pub(crate) struct Extra {
 /// What an element maps to.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(clippy::exhaustive_enums, reason = "an object, a value or a verdict")]
+#[expect(clippy::exhaustive_enums, reason = "an object, values or a verdict")]
 pub enum ElementData {
     /// The name of an object, in a map to objects.
     Object(Name),
+    /// Several values or an interval, in a map to such.
+    Several(Key),
     /// A value, in a map.
     Value(Value),
     /// A verdict, in a verdict map.
@@ -151,6 +153,14 @@ impl Element {
     #[must_use]
     pub fn value(mut self, value: impl Into<Value>) -> Self {
         self.data = Some(Box::new(ElementData::Value(value.into())));
+        self
+    }
+
+    /// Maps it to several values or an interval, in a map for translations:
+    /// `Element::new(80).several((address, 8080))`.
+    #[must_use]
+    pub fn several(mut self, values: impl Into<Key>) -> Self {
+        self.data = Some(Box::new(ElementData::Several(values.into())));
         self
     }
 

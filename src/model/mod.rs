@@ -62,7 +62,7 @@ pub use matches::{
 };
 pub use meter::Meter;
 pub use name::{IfName, Name};
-pub use nat::{Computed, IpFamily, Nat, NatFlags, NatKind, PortRange, Ports, Tproxy};
+pub use nat::{Computed, IpFamily, MapTo, Nat, NatFlags, NatKind, PortRange, Ports, Tproxy};
 pub use object::{Flowtable, FlowtableFlags, Object, ObjectContent};
 pub(crate) use opaque::Kept;
 pub use opaque::Opaque;

@@ -1,7 +1,9 @@
 //! Address translation and transparent proxying.
 
+use super::data_type::DataType;
 use super::operand::SetRef;
 use super::selector::Selector;
+use super::set::SetData;
 use std::net::IpAddr;
 
 /// Ports from `low` to `high`, both included.
@@ -68,6 +70,8 @@ pub struct Nat {
     pub addresses: Option<(IpAddr, IpAddr)>,
     /// Where the address comes from instead.
     pub computed: Option<Box<Computed>>,
+    /// What the map holds in which the address is looked up.
+    pub map_to: MapTo,
     /// The ports to choose from; needs a match on a transport protocol.
     pub ports: Option<Ports>,
     /// How addresses and ports are chosen.
@@ -115,6 +119,49 @@ impl Computed {
             Computed::From(_) => None,
             Computed::Map { map, .. } => Some(map),
         }
+    }
+}
+
+/// What a map for a translation holds.
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(clippy::exhaustive_enums, reason = "the registers of nft_nat")]
+pub enum MapTo {
+    /// An address.
+    #[default]
+    Address,
+    /// An address and a port: `10.0.0.1 . 80`.
+    AddressAndPort,
+    /// The lowest and highest address and port: `10.0.0.0/24 . 80-90`.
+    IntervalsOfBoth,
+    /// The lowest and highest address: `10.0.0.1-10.0.0.9`.
+    Range,
+}
+
+impl MapTo {
+    /// Returns what the map holds, given the type of the address.
+    pub(crate) fn data(self, address: DataType) -> SetData {
+        match self {
+            MapTo::Address => SetData::Value(address),
+            MapTo::AddressAndPort => SetData::Concat(vec![address, DataType::Port]),
+            MapTo::IntervalsOfBoth => SetData::Interval(vec![address, DataType::Port]),
+            MapTo::Range => SetData::Interval(vec![address]),
+        }
+    }
+
+    /// Returns what a map with this data is for a translation.
+    pub(crate) fn of(data: &SetData) -> Self {
+        match data {
+            SetData::Concat(_) => MapTo::AddressAndPort,
+            SetData::Interval(types) if types.len() > 1 => MapTo::IntervalsOfBoth,
+            SetData::Interval(_) => MapTo::Range,
+            SetData::None | SetData::Object(_) | SetData::Value(_) | SetData::Verdict => MapTo::Address,
+        }
+    }
+
+    /// Returns whether it has ports.
+    pub(crate) fn has_ports(self) -> bool {
+        matches!(self, MapTo::AddressAndPort | MapTo::IntervalsOfBoth)
     }
 }
 
@@ -192,6 +239,7 @@ impl Nat {
             family: None,
             addresses: None,
             computed: None,
+            map_to: MapTo::Address,
             ports: None,
             flags: NatFlags::empty(),
         }
@@ -224,6 +272,13 @@ impl Nat {
     pub fn to_map(mut self, family: IpFamily, selector: impl Into<Selector>, map: SetRef) -> Self {
         self.family = Some(family);
         self.computed = Some(Box::new(Computed::Map { selector: selector.into(), map }));
+        self
+    }
+
+    /// Sets what the map holds, if it is more than an address: `dnat ip addr . port to ...`.
+    #[must_use]
+    pub fn map_to(mut self, holds: MapTo) -> Self {
+        self.map_to = holds;
         self
     }
 
@@ -292,7 +347,7 @@ impl IpFamily {
 /// Diverts a packet to a transparent socket. Without a listener the rule ends and the packet
 /// continues: to fail closed, add a `drop` with the same matches after it.
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub struct Tproxy {
     /// Only packets of this family; both when absent.
@@ -301,19 +356,29 @@ pub struct Tproxy {
     pub address: Option<IpAddr>,
     /// The port that it listens on; the packet's own when absent.
     pub port: Option<u16>,
+    /// Where the address comes from instead.
+    pub address_from: Option<Box<Computed>>,
+    /// Where the port comes from instead.
+    pub port_from: Option<Box<Computed>>,
 }
 
 impl Tproxy {
     /// Selects the listener on this port, whatever its address and family.
     #[must_use]
     pub fn to_port(port: u16) -> Self {
-        Tproxy { family: None, address: None, port: Some(port) }
+        Tproxy { port: Some(port), ..Tproxy::default() }
     }
 
     /// Selects the listener on this address and, if given, port.
     pub fn to(address: impl Into<IpAddr>, port: Option<u16>) -> Self {
         let address = address.into();
-        Tproxy { family: Some(IpFamily::of(address)), address: Some(address), port }
+        Tproxy { family: Some(IpFamily::of(address)), address: Some(address), port, ..Tproxy::default() }
+    }
+
+    /// Selects the listener on a port that depends on the packet.
+    #[must_use]
+    pub fn to_computed_port(from: Computed) -> Self {
+        Tproxy { port_from: Some(Box::new(from)), ..Tproxy::default() }
     }
 
     /// Selects only packets of this family.
@@ -321,5 +386,10 @@ impl Tproxy {
     pub fn family(mut self, family: IpFamily) -> Self {
         self.family = Some(family);
         self
+    }
+
+    /// Returns where address and port come from, if they depend on the packet.
+    pub(crate) fn computed(&self) -> impl Iterator<Item = &Computed> {
+        self.address_from.as_deref().into_iter().chain(self.port_from.as_deref())
     }
 }

@@ -85,6 +85,10 @@ pub enum SetPolicy {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_enums, reason = "set, map, map to objects and verdict map are all there are")]
 pub enum SetData {
+    /// Several values, one of each of these types: a map to an address with a port.
+    Concat(Vec<DataType>),
+    /// An interval of values of each of these types: a map to ranges or prefixes.
+    Interval(Vec<DataType>),
     /// Nothing: a set.
     None,
     /// A named object of that kind: a map to objects.

@@ -58,6 +58,13 @@ pub enum Statement {
     Opaque(Opaque),
     /// Passes the packet to a program.
     Queue(Queue),
+    /// Passes the packet to a program on a queue that depends on the packet.
+    QueueTo {
+        /// The number of the queue: a number that is made, a hash, or one out of a map.
+        to: Box<Computed>,
+        /// The flags.
+        flags: QueueFlags,
+    },
     /// Continues until, or once, so many bytes were met.
     Quota(Quota),
     /// Translates the destination to this host.
@@ -110,7 +117,7 @@ pub enum Statement {
 
 impl Statement {
     /// Returns the sets that it uses.
-    pub(crate) fn sets(&self) -> impl Iterator<Item = &SetRef> {
+    pub(crate) fn sets<'a>(&'a self) -> impl Iterator<Item = &'a SetRef> {
         let [one, other] = match self {
             Statement::Match(Match { operand: Operand::Set(set), .. })
             | Statement::ObjectRef(ObjectRef { to: ObjectTo::Map(_, set), .. })
@@ -128,6 +135,11 @@ impl Statement {
             }
             Statement::Nat(nat) => {
                 [nat.computed.as_deref().and_then(Computed::map), nat.ports.as_ref().and_then(Ports::map)]
+            }
+            Statement::QueueTo { to, flags: _ } => [to.map(), None],
+            Statement::Tproxy(Tproxy { address_from, port_from, .. }) => {
+                let map = |from: &'a Option<Box<Computed>>| from.as_deref().and_then(Computed::map);
+                [map(address_from), map(port_from)]
             }
             Statement::Update(update) => [Some(&update.set), None],
             _ => [None, None],
@@ -155,6 +167,11 @@ impl Statement {
             Statement::Nat(nat) => {
                 [nat.computed.as_deref_mut().and_then(Computed::map_mut), nat.ports.as_mut().and_then(Ports::map_mut)]
             }
+            Statement::QueueTo { to, flags: _ } => [to.map_mut(), None],
+            Statement::Tproxy(Tproxy { address_from, port_from, .. }) => [
+                address_from.as_deref_mut().and_then(Computed::map_mut),
+                port_from.as_deref_mut().and_then(Computed::map_mut),
+            ],
             Statement::Update(update) => [Some(&mut update.set), None],
             _ => [None, None],
         };

@@ -41,6 +41,10 @@ pub(super) fn action(
                 write!(f, " size {size}")?;
             }
             write!(f, " {{ {}", matches::selector(key, transport, style))?;
+            // nft lists how it takes such bits out of their bytes.
+            if let (true, Some(shift @ 1..)) = (is_listed(style), key.as_field().and_then(Field::shift)) {
+                write!(f, " >> {shift}")?;
+            }
             carried(f, *timeout, std::slice::from_ref(&**statement), transport, style)?;
             f.write_str(" }")
         }
@@ -57,8 +61,8 @@ pub(super) fn action(
         Statement::Set { target, value } => write!(f, "{target} set {}", set_value(value, transport, style)),
         Statement::Synproxy(Synproxy { mss, wscale, flags }) => {
             f.write_str("synproxy")?;
-            // nft lists both, and reads each alone.
-            let listed = |value: Option<u16>| value.or_else(|| is_listed(style).then_some(0));
+            // nft lists both, and reads each alone; its JSON has only what is given.
+            let listed = |value: Option<u16>| value.or_else(|| style.is_brief().then_some(0));
             if mss.is_some() || wscale.is_some() {
                 listed(*mss).map_or(Ok(()), |mss| write!(f, " mss {mss}"))?;
                 listed(wscale.map(u16::from)).map_or(Ok(()), |wscale| write!(f, " wscale {wscale}"))?;

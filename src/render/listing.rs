@@ -37,6 +37,7 @@ pub(crate) fn listed_rule<'a>(family: Family, rule: &'a Rule, known: Known<'a>) 
 /// Returns the statements of a rule that nft lists, each as it lists it.
 #[cfg(feature = "json")]
 pub(crate) fn listed_statements(family: Family, rule: &Rule, known: Known<'_>) -> Vec<String> {
+    let known = Known { is_brief: false, ..known };
     rule::kept(family, &rule.statements, Style::Listed(known)).map(|statement| statement.to_string()).collect()
 }
 
@@ -75,14 +76,15 @@ pub(crate) fn unknown(what: impl Display) -> impl Display {
 /// Returns `typeof ip saddr : meta mark` when the expressions of the declaration are known, and
 /// `type ipv4_addr : mark` otherwise.
 pub(crate) fn declaration(set: &Set, typeof_: Option<(Vec<&str>, Option<&str>)>) -> String {
-    let by_expressions = typeof_.filter(|(_, data)| data.is_some() || !matches!(set.data, SetData::Value(_)));
+    // nft knows the expressions of no intervals.
+    let has_one = !matches!(set.data, SetData::Concat(_) | SetData::Value(_));
+    let by_expressions = typeof_.filter(|(_, data)| (data.is_some() || has_one) && !is_interval(&set.data));
     let (word, key, data) = match by_expressions {
-        Some((key, data)) => ("typeof", key, data),
+        Some((key, data)) => ("typeof", key, data.map(str::to_owned)),
         None => {
-            let data = match set.data {
-                SetData::Value(data) => Some(data.name()),
-                SetData::None | SetData::Object(_) | SetData::Verdict => None,
-            };
+            let names: Vec<&str> = set::types_of(&set.data).iter().map(|data| data.name()).collect();
+            let before = if is_interval(&set.data) { "interval " } else { "" };
+            let data = (!names.is_empty()).then(|| format!("{before}{}", names.join(" . ")));
             ("type", set.key.iter().map(|data| data.name()).collect(), data)
         }
     };
@@ -90,7 +92,11 @@ pub(crate) fn declaration(set: &Set, typeof_: Option<(Vec<&str>, Option<&str>)>)
     match (&set.data, data) {
         (SetData::Object(kind), _) => format!("{word} {key} : {}", kind.name()),
         (SetData::Verdict, _) => format!("{word} {key} : verdict"),
-        (SetData::Value(_), Some(data)) => format!("{word} {key} : {data}"),
-        (SetData::None | SetData::Value(_), _) => format!("{word} {key}"),
+        (SetData::Concat(_) | SetData::Interval(_) | SetData::Value(_), Some(data)) => format!("{word} {key} : {data}"),
+        (SetData::Concat(_) | SetData::Interval(_) | SetData::None | SetData::Value(_), _) => format!("{word} {key}"),
     }
+}
+
+fn is_interval(data: &SetData) -> bool {
+    matches!(data, SetData::Interval(_))
 }

@@ -82,6 +82,15 @@ pub(crate) struct Known<'a> {
     pub(crate) interfaces: &'a Names,
     /// The rules of bound chains, in braces.
     pub(crate) blocks: &'a Blocks,
+    /// Whether parts are left out that nft's text leaves out and its JSON has.
+    pub(crate) is_brief: bool,
+}
+
+impl Style<'_> {
+    /// Returns whether parts are left out that nft's text leaves out.
+    fn is_brief(self) -> bool {
+        matches!(self, Style::Listed(Known { is_brief: true, .. }))
+    }
 }
 
 /// Interface names by index.

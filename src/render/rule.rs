@@ -186,8 +186,10 @@ impl<'a> Omissions<'a> {
                 values.filter_map(SetValue::selector).for_each(|selector| self.selector(selector));
             }
             Statement::Notrack | Statement::Opaque(_) | Statement::Queue(_) => {}
+            Statement::QueueTo { to, flags: _ } => self.computed(Some(to)),
             Statement::SetMark { .. } | Statement::SetNftrace(_) | Statement::SetZone(_) => {}
-            Statement::Tproxy(_) | Statement::Verdict(_) => {}
+            Statement::Tproxy(tproxy) => self.computed(tproxy.address_from.as_deref()),
+            Statement::Verdict(_) => {}
             Statement::Meter(meter) => self.selector(&meter.key),
             Statement::Update(update) => {
                 self.selector(&update.key);
@@ -222,6 +224,11 @@ impl<'a> Omissions<'a> {
     }
 
     fn selector(&mut self, selector: &Selector) {
+        // Of several fields, the checks come in their order, which need not be that of the matches.
+        if !matches!(self.style, Style::Listed(_)) && selector.fields().nth(1).is_some() {
+            self.network_match = None;
+            self.transport_match = None;
+        }
         self.fields(selector.fields());
     }
 
@@ -325,8 +332,10 @@ impl<'a> Omissions<'a> {
                         _ => {}
                     }
                 }
+                // What is known already is not checked again when the text is read.
+                let is_new = self.transport != Some(*value) || matches!(self.style, Style::Listed(_));
                 self.transport = Some(*value);
-                self.transport_match = Some(Implied { at, value: *value });
+                self.transport_match = is_new.then_some(Implied { at, value: *value });
             }
             (Field::IpProtocol | Field::Ip6Nexthdr, Value::Protocol(value)) => {
                 self.transport = Some(*value);

@@ -11,7 +11,7 @@ use crate::model::{
 };
 
 use super::order::{Neighbours, after_all_others, as_given, ascending, backwards, is_concat};
-use super::value::{hexadecimal, numeric, time};
+use super::value::{Bits, hexadecimal, numeric, time};
 use super::{Style, Text, joined, quoted};
 
 /// Prints the set as in a table, with its elements.
@@ -52,6 +52,7 @@ impl<'a> Notes<'a> {
 pub(super) fn keyword(set: &Set) -> &'static str {
     match set.data {
         SetData::None => "set",
+        SetData::Concat(_) | SetData::Interval(_) => "map",
         SetData::Object(_) | SetData::Value(_) | SetData::Verdict => "map",
     }
 }
@@ -157,22 +158,30 @@ pub(super) fn noted(set: &Set, notes: &Notes<'_>) -> Vec<String> {
 /// Returns `type ...`, or `typeof ...` with a field of each type, because nft has no syntax for
 /// the width of an integer.
 fn declaration(key: &[DataType], data: &SetData) -> String {
-    let data_type = match data {
-        SetData::Value(data) => Some(*data),
-        SetData::None | SetData::Object(_) | SetData::Verdict => None,
-    };
+    let data_types = types_of(data);
     // `type time` is a time span.
     let nameless =
         |data: &DataType| matches!(data, DataType::Date | DataType::Integer { .. } | DataType::NetworkInteger { .. });
-    let by_field = key.iter().chain(&data_type).any(nameless);
+    let by_field = key.iter().chain(data_types).any(nameless);
     let name = |data: &DataType| if by_field { field(*data) } else { data.name() };
-    let key = key.iter().map(name).collect::<Vec<_>>().join(" . ");
+    let names = |types: &[DataType]| types.iter().map(name).collect::<Vec<_>>().join(" . ");
+    let key = names(key);
     let word = if by_field { "typeof" } else { "type" };
     match data {
         SetData::None => format!("{word} {key}"),
-        SetData::Value(data) => format!("{word} {key} : {}", name(data)),
+        SetData::Concat(_) | SetData::Value(_) => format!("{word} {key} : {}", names(data_types)),
+        SetData::Interval(_) => format!("{word} {key} : interval {}", names(data_types)),
         SetData::Object(kind) => format!("{word} {key} : {}", kind.name()),
         SetData::Verdict => format!("{word} {key} : verdict"),
+    }
+}
+
+/// Returns the types of what elements map to.
+pub(super) fn types_of(data: &SetData) -> &[DataType] {
+    match data {
+        SetData::Concat(types) | SetData::Interval(types) => types,
+        SetData::Value(data) => std::slice::from_ref(data),
+        SetData::None | SetData::Object(_) | SetData::Verdict => &[],
     }
 }
 
@@ -226,7 +235,12 @@ pub(super) fn set_ref<'a>(set: &'a SetRef, style: Style<'a>) -> impl Display + '
 /// Returns a set whose key is compared with these fields: bytes by their place are compared with
 /// numbers in hexadecimal.
 pub(super) fn set_of<'a>(selector: &Selector, set: &'a SetRef, style: Style<'a>) -> impl Display + 'a {
-    looked_up(set, (selector.parts().iter().map(is_raw).collect(), selector.key().collect()), style)
+    let raw = match selector {
+        // nft takes what is computed for plain numbers.
+        Selector::Bits(_) => Vec::new(),
+        _ => selector.parts().iter().map(is_raw).collect(),
+    };
+    looked_up(set, (raw, selector.key().collect()), style)
 }
 
 /// Returns a map that is asked for these fields: bytes by their place are hexadecimal only among
@@ -376,6 +390,14 @@ fn listed_with<'a>(element: &'a Element, raw: &'a [bool], note: &'a Note, style:
         }
         match data.as_deref() {
             Some(ElementData::Object(name)) => write!(f, " : {}", quoted(name.as_str())),
+            Some(ElementData::Several(key)) => write!(f, " : {key}"),
+            // nft joins the names of several bits in keys alone.
+            Some(ElementData::Value(value))
+                if matches!(style, Style::Listed(_))
+                    && Bits::of(value).is_some_and(|bits| bits.value.count_ones() != 1) =>
+            {
+                write!(f, " : {:#x}", Bits::of(value).map_or(0, |bits| bits.value))
+            }
             Some(ElementData::Value(value)) => write!(f, " : {}", style.interval(&Interval::point(value.clone()))),
             Some(ElementData::Verdict(verdict)) => write!(f, " : {verdict}"),
             None => Ok(()),

@@ -4,9 +4,9 @@ use std::fmt::{self, Display};
 use std::net::IpAddr;
 
 use crate::model::{
-    Computed, Family, Interval, IpFamily, Limit, LimitOf, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, MarkKey,
-    MarkValue, Nat, NatFlags, NatKind, Opaque, PortRange, Ports, Protocol, Queue, QueueFlags, Reject, Statement,
-    Tproxy, Value, Verdict,
+    Computed, Family, Interval, IpFamily, Limit, LimitOf, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, MapTo,
+    MarkKey, MarkValue, Nat, NatFlags, NatKind, Opaque, PortRange, Ports, Protocol, Queue, QueueFlags, Reject, SetRef,
+    Statement, Tproxy, Value, Verdict,
 };
 
 use super::action::action;
@@ -30,12 +30,16 @@ impl Display for InRule<'_> {
             Statement::Notrack => f.write_str("notrack"),
             Statement::Opaque(opaque) => opaque.fmt(f),
             Statement::Queue(queue) => queue.fmt(f),
+            Statement::QueueTo { to, flags } => {
+                queue_flags(f, *flags)?;
+                write!(f, " to {}", computed(to, transport, style))
+            }
             Statement::Redirect { ports, flags } => to_ports(f, "redirect", ports.as_ref(), *flags, transport, style),
             Statement::Reject(reason) => reject(f, family, *reason, of_network && !matches!(style, Style::Listed(_))),
             Statement::SetMark { key, value } => write!(f, "{key} set {}", mark(value, transport, style)),
             Statement::SetNftrace(on) => write!(f, "meta nftrace set {}", u8::from(*on)),
             Statement::SetZone(zone) => write!(f, "ct zone set {zone}"),
-            Statement::Tproxy(value) => tproxy(f, family, value),
+            Statement::Tproxy(value) => tproxy(f, family, value, transport, style),
             Statement::Verdict(verdict) => self::verdict(f, verdict, style),
             Statement::ConnLimit(_) | Statement::Dup(_) | Statement::FlowAdd(_) | Statement::Fwd(_) => {
                 action(f, statement, transport, style)
@@ -232,14 +236,19 @@ impl Display for LogLevel {
 impl Display for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Queue { from, to, flags } = self;
-        let named = [(QueueFlags::BYPASS, "bypass"), (QueueFlags::FANOUT, "fanout")];
-        f.write_str("queue")?;
-        if flags.intersects(QueueFlags::all()) {
-            f.write_str(" flags ")?;
-            joined(f, named.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| name), ",")?;
-        }
+        queue_flags(f, *flags)?;
         write!(f, " to {}", PortRange { low: *from, high: *to })
     }
+}
+
+fn queue_flags(f: &mut fmt::Formatter<'_>, flags: QueueFlags) -> fmt::Result {
+    let named = [(QueueFlags::BYPASS, "bypass"), (QueueFlags::FANOUT, "fanout")];
+    f.write_str("queue")?;
+    if flags.intersects(QueueFlags::all()) {
+        f.write_str(" flags ")?;
+        joined(f, named.iter().filter(|(flag, _)| flags.contains(*flag)).map(|(_, name)| name), ",")?;
+    }
+    Ok(())
 }
 
 impl Display for PortRange {
@@ -304,7 +313,7 @@ fn nat(
     transport: Option<Protocol>,
     style: Style<'_>,
 ) -> fmt::Result {
-    let Nat { kind, family, addresses, computed: from, ports, flags } = nat;
+    let Nat { kind, family, addresses, computed: from, map_to, ports, flags } = nat;
     let prefix = if flags.contains(NatFlags::NETMAP) { " prefix" } else { "" };
     let kind = match kind {
         NatKind::Dnat => "dnat",
@@ -312,8 +321,15 @@ fn nat(
     };
     if let Some(from) = from {
         f.write_str(kind)?;
-        if let (Family::Inet, Some(family)) = (table, family) {
+        if let (true, Some(family)) = (table == Family::Inet || *map_to != MapTo::Address, family) {
             write!(f, " {family}")?;
+        }
+        // What a map with a name holds is told by its declaration, which is not always there.
+        let is_named = matches!(from.map(), Some(SetRef::Named(_))) && !matches!(style, Style::Listed(_));
+        match map_to {
+            MapTo::Range if is_named && prefix.is_empty() => f.write_str(" interval")?,
+            MapTo::AddressAndPort if is_named && prefix.is_empty() => f.write_str(" addr . port")?,
+            MapTo::Address | MapTo::AddressAndPort | MapTo::IntervalsOfBoth | MapTo::Range => {}
         }
         write!(f, "{prefix} to {}", computed(from, transport, style))?;
         if let Some(ports) = ports {
@@ -374,19 +390,32 @@ fn bracketed(address: IpAddr) -> impl Display {
     })
 }
 
-fn tproxy(f: &mut fmt::Formatter<'_>, table: Family, tproxy: &Tproxy) -> fmt::Result {
-    let Tproxy { family, address, port } = tproxy;
+fn tproxy(
+    f: &mut fmt::Formatter<'_>,
+    table: Family,
+    tproxy: &Tproxy,
+    transport: Option<Protocol>,
+    style: Style<'_>,
+) -> fmt::Result {
+    let Tproxy { family, address, port, address_from, port_from } = tproxy;
     f.write_str("tproxy")?;
     if let (Some(family), Family::Inet) = (family, table) {
         write!(f, " {family}")?;
     }
-    f.write_str(" to ")?;
-    if let Some(address) = address {
-        write!(f, "{}", bracketed(*address))?;
+    f.write_str(" to")?;
+    match (address, address_from) {
+        (Some(address), _) => write!(f, " {}", bracketed(*address))?,
+        (None, Some(from)) => write!(f, " {}", computed(from, transport, style))?,
+        (None, None) => {}
     }
-    match port {
-        Some(port) => write!(f, ":{port}"),
-        None => Ok(()),
+    let has_address = address.is_some() || address_from.is_some();
+    let before = if has_address { ":" } else { " :" };
+    match (port, port_from) {
+        (Some(port), _) => write!(f, "{before}{port}"),
+        // nft's text leaves it out, its JSON does not.
+        (None, Some(_)) if style.is_brief() => Ok(()),
+        (None, Some(from)) => write!(f, "{before}{}", computed(from, transport, style)),
+        (None, None) => Ok(()),
     }
 }
 

@@ -278,7 +278,7 @@ impl Listing<'_> {
     }
 
     fn known<'k>(&'k self, blocks: &'k Blocks) -> Known<'k> {
-        Known { interfaces: &self.interfaces, blocks }
+        Known { interfaces: &self.interfaces, blocks, is_brief: true }
     }
 }
 

@@ -59,6 +59,7 @@ impl<'t> Parser<'t> {
         let to = if self.begins_field() {
             let selector = self.selector()?;
             self.expect("map")?;
+            self.is_moved(&selector)?;
             let key: Vec<DataType> = selector.key().collect();
             let map = self.set_ref(&key, &SetData::Object(kind))?;
             ObjectTo::Map(selector, map)
@@ -204,6 +205,7 @@ impl<'t> Parser<'t> {
         let start = self.peek();
         let selector = self.selector()?;
         if self.take("map") {
+            self.is_moved(&selector)?;
             let map = self.set_ref(&key(&selector), &SetData::Value(of))?;
             return Ok(SetValue::Map { selector, map });
         }

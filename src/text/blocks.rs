@@ -3,10 +3,10 @@
 use super::error::{Fault, Parsed};
 use super::lexer::Kind;
 use super::names;
-use super::parser::Parser;
+use super::parser::{Parser, unsupported};
 use crate::error::Quoted;
 use crate::model::{
-    Base, Chain, ChainKind, ChainType, DataType, DeviceBase, DeviceHook, Hook, Policy, Priority, Set, SetData,
+    Base, Chain, ChainKind, ChainType, DataType, DeviceBase, DeviceHook, Field, Hook, Policy, Priority, Set, SetData,
     SetFlags, SetPolicy, Table, TableFlags, TableId,
 };
 
@@ -186,14 +186,17 @@ impl<'t> Parser<'t> {
         if set.key.is_empty() {
             return Err(Fault::wrong(brace.at, brace.length(), "a set needs a type, such as type ipv4_addr"));
         }
+        // nft sends no policy of a set that never changes.
+        if set.flags.contains(SetFlags::CONSTANT) {
+            set.policy = SetPolicy::Performance;
+        }
         match (&set.data, is_map) {
             (SetData::None, true) => {
                 Err(Fault::wrong(brace.at, brace.length(), "a map has two types, such as type ipv4_addr : verdict"))
             }
-            (SetData::Object(_) | SetData::Value(_) | SetData::Verdict, false) => {
-                Err(Fault::wrong(brace.at, brace.length(), "a set has no values; what has them is a map"))
-            }
-            (SetData::None, false) | (SetData::Object(_) | SetData::Value(_) | SetData::Verdict, true) => Ok(set),
+            (SetData::None, false) => Ok(set),
+            (_, false) => Err(Fault::wrong(brace.at, brace.length(), "a set has no values; what has them is a map")),
+            (_, true) => Ok(set),
         }
     }
 
@@ -271,24 +274,26 @@ impl<'t> Parser<'t> {
         self.end_of_part()
     }
 
-    fn data(&mut self, read: impl FnOnce(&mut Self) -> Parsed<DataType>) -> Parsed<SetData> {
+    fn data(&mut self, read: impl Fn(&mut Self) -> Parsed<DataType>) -> Parsed<SetData> {
         if self.take("verdict") {
             return Ok(SetData::Verdict);
         }
-        if self.at("interval") {
-            return self.unsupported("a map to intervals");
-        }
+        let is_interval = self.take("interval");
         if OBJECTS.iter().any(|object| self.at(object))
             && (!self.at("ct") || ["helper", "timeout", "expectation"].iter().any(|of| self.peek_at(1).is(of)))
         {
             let kind = self.object_kind_of_map()?;
             return Ok(SetData::Object(kind));
         }
-        let data = read(self)?;
-        if self.at(".") {
-            return self.unsupported("a map to concatenations");
+        let mut types = vec![read(self)?];
+        while self.take(".") {
+            types.push(read(self)?);
         }
-        Ok(SetData::Value(data))
+        Ok(match types.as_slice() {
+            _ if is_interval => SetData::Interval(types),
+            [one] => SetData::Value(*one),
+            _ => SetData::Concat(types),
+        })
     }
 
     fn types(&mut self) -> Parsed<Vec<DataType>> {
@@ -324,6 +329,11 @@ impl<'t> Parser<'t> {
 
     /// Reads a field for its type.
     fn type_of(&mut self) -> Parsed<DataType> {
-        Ok(self.basic()?.data_type())
+        let start = self.peek();
+        let of = self.basic()?;
+        if of.fields().any(Field::is_presence) {
+            return Err(unsupported(start, "a set of whether something is there"));
+        }
+        Ok(of.data_type())
     }
 }

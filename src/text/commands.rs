@@ -52,6 +52,7 @@ impl<'t> Parser<'t> {
         loop {
             self.skip_separators();
             if self.peek().kind == Kind::End {
+                self.check_maps()?;
                 commands.iter_mut().for_each(|command: &mut Command<'_>| self.make_dynamic(&mut command.what));
                 return Ok(commands);
             }
@@ -99,7 +100,7 @@ impl<'t> Parser<'t> {
             .iter()
             .any(|word| first.is(word))
         {
-            return self.unsupported(format_args!("the command {}", first.text));
+            return Err(Fault::unsupported(first.at, first.length(), no_change(first.text)));
         }
         let (said, verb) = (verb.is_some(), verb.unwrap_or(Verb::Add));
         let object = self.peek();
@@ -401,4 +402,22 @@ impl<'t> Parser<'t> {
 
 fn no_such(word: Token<'_>, object: &str) -> Box<Fault> {
     Fault::wrong(word.at, word.length(), format!("no such command of a {object}"))
+}
+
+/// Returns what to do instead of a command that is no change, or one that has no form here.
+fn no_change(command: &str) -> String {
+    match command {
+        "rename" => {
+            "rename: a transaction has no form for it; add the chain under its new name with its rules, move the \
+                     jumps to it, and delete the old one"
+                .to_owned()
+        }
+        "reset" => {
+            "reset: reading counters and setting them to 0 is no change of rules; list them with state::Listing, \
+                    and delete and add what should count anew"
+                .to_owned()
+        }
+        "import" | "export" => format!("{command}: nft has this command no more; read or write files with a Reader"),
+        question => format!("{question}: a question, and a text here only changes rules; state::Listing prints them"),
+    }
 }

@@ -80,6 +80,17 @@ impl<'t> Parser<'t> {
         }
     }
 
+    /// Fails for a key of a map of which nft moves an operation into the elements.
+    pub(super) fn is_moved(&mut self, selector: &Selector) -> Parsed<()> {
+        let Selector::Bits(bits) = selector else { return Ok(()) };
+        match bits.ops.last() {
+            Some(BitOp::ShiftLeft(_) | BitOp::ShiftRight(_) | BitOp::Xor(_)) if self.at("{") => {
+                self.unsupported("a map of what is shifted or flipped")
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn operand(&mut self, of: DataType) -> Parsed<Computed> {
         if self.at("(") {
             return self.deeper(|parser| {
@@ -176,7 +187,9 @@ pub(super) fn mark(selector: &Selector) -> Option<MarkValue> {
             _ => return None,
         }
     }
-    Some(MarkValue::From { from: key(of)?, mask, xor })
+    // nft sends operations that change nothing.
+    let changes = ops.is_empty() || (mask, xor) != (u32::MAX, 0);
+    changes.then_some(MarkValue::From { from: key(of)?, mask, xor })
 }
 
 /// Moves the last operation to the other side of a comparison, as nft does with those that can be
@@ -194,7 +207,10 @@ pub(super) fn transferred(selector: Selector, operand: Operand, token: Token<'_>
     let (Some((operator, by)), true) = (undone, is_constant(&operand)) else {
         return Ok((Selector::Bits(bits), operand));
     };
-    if matches!(operator, Operator::Left | Operator::Right) && of != DataType::Mark {
+    // nft converts the bytes of wider numbers, and compares something else.
+    let is_one = operator == Operator::Right && (of.bytes() == 1 || matches!(of, DataType::Integer { .. }));
+    let is_number = matches!(of, DataType::Integer { .. } | DataType::NetworkInteger { .. });
+    if matches!(operator, Operator::Left | Operator::Right) && of != DataType::Mark && !(is_one && is_number) {
         return Err(unsupported(token, format_args!("comparing what is shifted of type {of}")));
     }
     let moved = |value: Value| {

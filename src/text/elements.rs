@@ -3,11 +3,13 @@
 use super::error::{Fault, Parsed};
 use super::lexer::Kind;
 use super::parser::Parser;
-use crate::model::{DataType, Element, Interval, Key, Name, SetData, Statement, Verdict};
+use crate::model::{DataType, Element, ElementData, Interval, Key, MapTo, Name, SetData, Statement, Verdict};
 
 /// Whether the elements of a map need their values.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Values {
+    /// Of a map for a translation, which may be an interval or have a port.
+    Open,
     Optional,
     Required,
 }
@@ -86,9 +88,23 @@ impl<'t> Parser<'t> {
         let mut element = Element::new(key);
         self.options(&mut element)?;
         match data {
-            SetData::Object(_) | SetData::Value(_) | SetData::Verdict
+            SetData::Concat(_) | SetData::Interval(_) | SetData::Object(_) | SetData::Value(_) | SetData::Verdict
                 if values == Values::Optional && !self.at(":") => {}
             SetData::None => {}
+            SetData::Concat(types) | SetData::Interval(types) => {
+                self.colon()?;
+                let start = self.peek();
+                let key = self.several(types, values)?;
+                let is_wrong = values != Values::Open && matches!(data, SetData::Interval(_)) != key.is_interval();
+                if is_wrong {
+                    let why = match data {
+                        SetData::Interval(_) => "expected an interval, as of every element of the map",
+                        _ => "expected single values, as the map is not one to intervals",
+                    };
+                    return Err(Fault::wrong(start.at, start.length(), why));
+                }
+                element = element.several(key);
+            }
             SetData::Object(_) => {
                 self.colon()?;
                 element = element.object(self.text("the name of an object")?.text);
@@ -106,6 +122,57 @@ impl<'t> Parser<'t> {
             }
         }
         Ok(element)
+    }
+
+    /// Reads several values, or intervals of them; with open values only the first is needed.
+    fn several(&mut self, types: &[DataType], values: Values) -> Parsed<Key> {
+        let mut parts: Vec<Interval> = Vec::with_capacity(types.len());
+        for (index, of) in types.iter().enumerate() {
+            if index > 0 {
+                if values == Values::Open && !self.at(".") {
+                    break;
+                }
+                self.skip_newlines();
+                self.expect(".")?;
+                self.skip_newlines();
+            }
+            parts.push(self.interval(*of)?);
+        }
+        Ok(match <[Interval; 1]>::try_from(parts) {
+            Ok([one]) => Key::Single(one),
+            Err(parts) => Key::Concat(parts.into()),
+        })
+    }
+
+    /// Reads the elements of a map for a translation to addresses of that type; what they hold
+    /// decides what the map is to.
+    pub(super) fn translated(&mut self, key: &[DataType], address: DataType) -> Parsed<(Vec<Element>, MapTo)> {
+        let start = self.peek();
+        let mut elements = Vec::new();
+        let open = SetData::Interval(vec![address, DataType::Port]);
+        self.elements_into(&mut elements, key, &open, Values::Open)?;
+        let held = |element: &Element| match element.data.as_deref() {
+            Some(ElementData::Several(key)) => match (key.parts().len(), key.is_interval()) {
+                (1, false) => MapTo::Address,
+                (1, true) => MapTo::Range,
+                (_, false) => MapTo::AddressAndPort,
+                (_, true) => MapTo::IntervalsOfBoth,
+            },
+            _ => MapTo::Address,
+        };
+        let holds = elements.first().map_or(MapTo::Address, held);
+        if elements.iter().any(|element| held(element) != holds) {
+            let why = "the elements of this map differ in kind; give each an address, a range, or one with a port";
+            return Err(Fault::wrong(start.at, start.length(), why));
+        }
+        if holds == MapTo::Address {
+            for element in &mut elements {
+                if let Some(ElementData::Several(Key::Single(Interval { low, .. }))) = element.data.as_deref() {
+                    element.data = Some(Box::new(ElementData::Value(low.clone())));
+                }
+            }
+        }
+        Ok((elements, holds))
     }
 
     fn colon(&mut self) -> Parsed<()> {

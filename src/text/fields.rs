@@ -71,7 +71,7 @@ impl<'t> Parser<'t> {
         self.expect(",")?;
         let bits = self.number("a length in bits", 128)?;
         match u8::try_from(bits) {
-            Ok(bits @ (8 | 16 | 24 | 32)) if offset % 8 == 0 => Ok(RawPayload { base, offset, bits }),
+            Ok(bits @ 8..=128) if offset % 8 == 0 && bits % 8 == 0 => Ok(RawPayload { base, offset, bits }),
             _ => Err(unsupported(start, format_args!("{bits} bits at {offset} of a header"))),
         }
     }

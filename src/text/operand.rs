@@ -2,12 +2,13 @@
 
 use super::computed::{ones, transferred};
 use super::error::{Fault, Parsed};
-use super::parser::Parser;
+use super::parser::{Parser, unsupported};
 use super::selector::key;
 use super::values::{either, is_bits, prefix};
 use crate::error::Quoted;
 use crate::model::{
-    BitOp, DataType, Element, Field, Interval, Key, Match, Op, Operand, Selector, SetData, SetRef, Value,
+    BitOp, DataType, Element, Field, Interval, Key, Match, Op, Operand, RawBase, RawPayload, Selector, SetData, SetRef,
+    Statement, Value,
 };
 use crate::render::Bits;
 
@@ -56,6 +57,9 @@ impl<'t> Parser<'t> {
                 }
             };
             let set = self.set_ref(&key, &SetData::None)?;
+            if ends_at_its_bits(&selector, &set) {
+                return Err(unsupported(operator, "an interval up to the highest value of a part of a byte"));
+            }
             return Ok(Match { selector, op, operand: alone(set, op) });
         }
         let [of] = key.as_slice() else {
@@ -106,11 +110,7 @@ impl<'t> Parser<'t> {
     fn comparison_of_bits(&mut self, selector: Selector) -> Parsed<Match> {
         let of = selector.data_type();
         let operator = self.peek();
-        let op = match self.relation() {
-            Relation::Implied => Op::Eq,
-            Relation::Op(op) => op,
-            Relation::None => return Err(Fault::wrong(operator.at, operator.length(), "expected ==, != or a value")),
-        };
+        let op = self.operator()?;
         let operand = if self.at("{") || self.at("@") {
             alone(self.set_ref(&[of], &SetData::None)?, op)
         } else {
@@ -121,12 +121,85 @@ impl<'t> Parser<'t> {
             return Err(Fault::wrong(operator.at, operator.length(), why));
         }
         let (selector, operand) = transferred(selector, operand, operator)?;
-        Ok(match (under_mask(&selector), operand) {
-            (Some((field, mask)), Operand::Value(value) | Operand::Flags(value)) if matches!(op, Op::Eq | Op::Ne) => {
-                masked(field, op, mask, value)
+        Ok(compared(selector, op, operand))
+    }
+
+    /// Reads an operator, which may be left out.
+    fn operator(&mut self) -> Parsed<Op> {
+        let operator = self.peek();
+        match self.relation() {
+            Relation::Implied => Ok(Op::Eq),
+            Relation::Op(op) => Ok(op),
+            Relation::None => Err(Fault::wrong(operator.at, operator.length(), "expected ==, != or a value")),
+        }
+    }
+
+    /// Reads `@th,4,12 5`: a comparison, or a verdict map, of bits of a header that are not whole
+    /// bytes. nft loads the bytes around them.
+    pub(super) fn bits_of_header(&mut self) -> Parsed<Option<Statement>> {
+        let Some(Around { raw, width, shift }) = self.around() else { return Ok(None) };
+        let start = self.peek();
+        self.skip(6);
+        let unknown = [".", "set", "map", "&", "|", "^", "<<", ">>", "and", "or", "xor", "lshift", "rshift"];
+        let of = DataType::NetworkInteger { bytes: width.div_ceil(8) };
+        let around = Selector::from(Field::Payload(raw));
+        let whole = around.data_type();
+        let place = |value: &Value| {
+            let number = value.number().filter(|number| number.checked_shr(width.into()).unwrap_or(0) == 0);
+            let placed = number.and_then(|number| Value::of_number(number << shift, whole));
+            placed.ok_or_else(|| Fault::wrong(start.at, start.length(), format!("a value of more than {width} bits")))
+        };
+        let placed = |set: SetRef| match set {
+            SetRef::Named(_) => Err(unsupported(start, "a named set of bits that are not whole bytes")),
+            SetRef::Anonymous(mut elements) => {
+                for element in &mut elements {
+                    if let Key::Single(Interval { low, high }) = &element.key {
+                        element.key = Key::Single(Interval { low: place(low)?, high: place(high)? });
+                    }
+                }
+                Ok(SetRef::Anonymous(elements))
             }
-            (_, operand) => Match { selector, op, operand },
-        })
+        };
+        let mask = 1_u128.checked_shl(width.into()).map_or(u128::MAX, |all| all - 1) << shift;
+        let Some(mask) = Value::of_number(mask, whole).filter(|_| !unknown.iter().any(|word| self.at(word))) else {
+            return Err(unsupported(start, format_args!("this use of {width} bits that are not whole bytes")));
+        };
+        let selector = around.and(mask);
+        if self.take("vmap") {
+            let map = placed(self.set_ref(&[of], &SetData::Verdict)?)?;
+            return Ok(Some(Statement::VerdictMap { selector, map }));
+        }
+        let op = self.operator()?;
+        let operand = if self.at("{") || self.at("@") {
+            alone(placed(self.set_ref(&[of], &SetData::None)?)?, op)
+        } else {
+            match self.plain(of)? {
+                Operand::Value(value) => Operand::Value(place(&value)?),
+                Operand::Range(low, high) => Operand::Range(place(&low)?, place(&high)?),
+                other => other,
+            }
+        };
+        if !matches!(op, Op::Eq | Op::Ne) && !matches!(operand, Operand::Value(_)) {
+            return Err(Fault::wrong(start.at, start.length(), format!("{op} compares with one value")));
+        }
+        Ok(Some(Statement::Match(compared(selector, op, operand))))
+    }
+
+    /// Returns the bytes around bits that begin here, if they are not whole bytes.
+    fn around(&mut self) -> Option<Around> {
+        let number = |parser: &mut Self, index| parser.peek_at(index).text.parse::<u16>().ok();
+        let named = |parser: &mut Self, name: &str| parser.peek_at(1).is(name.trim_start_matches('@'));
+        if !self.at("@") || !self.peek_at(2).is(",") || !self.peek_at(4).is(",") {
+            return None;
+        }
+        let (base, ..) = *RawBase::ALL.iter().find(|(.., name)| named(self, name))?;
+        let (offset, width) = (number(self, 3)?, number(self, 5)?);
+        let end = offset.checked_add(width)?;
+        let (first, last) = (offset - offset % 8, end.checked_next_multiple_of(8)?);
+        let bits = u8::try_from(last - first).ok().filter(|bits| *bits <= 128)?;
+        let is_partial = (first, last) != (offset, end) && width > 0;
+        let raw = RawPayload { base, offset: first, bits };
+        is_partial.then_some(Around { raw, width: u8::try_from(width).ok()?, shift: u32::from(last - end) })
     }
 
     /// Reads flags: a list of which one is on, or which exactly are on, or `these / among those`.
@@ -194,6 +267,24 @@ impl<'t> Parser<'t> {
     }
 }
 
+/// Bits of a header, by the bytes that hold them.
+struct Around {
+    raw: RawPayload,
+    width: u8,
+    /// How many bits are after them.
+    shift: u32,
+}
+
+/// Returns a comparison of what is computed.
+fn compared(selector: Selector, op: Op, operand: Operand) -> Match {
+    match (under_mask(&selector), operand) {
+        (Some((field, mask)), Operand::Value(value) | Operand::Flags(value)) if matches!(op, Op::Eq | Op::Ne) => {
+            masked(field, op, mask, value)
+        }
+        (_, operand) => Match { selector, op, operand },
+    }
+}
+
 /// Returns the field and its mask, if that is all that is computed. A mask of leading bytes or of
 /// all is sent as it is written, which a prefix is not.
 fn under_mask(selector: &Selector) -> Option<(Field, Value)> {
@@ -220,6 +311,18 @@ fn masked(field: Field, op: Op, mask: Value, value: Value) -> Match {
         None => Operand::Masked { mask, value },
     };
     Match::new(field, op, operand)
+}
+
+/// Returns whether a set of intervals of the last bits of some bytes goes up to their highest value,
+/// for which nft sends no end.
+pub(super) fn ends_at_its_bits(selector: &Selector, set: &SetRef) -> bool {
+    let Some((Some(0), Some(bits))) = selector.as_field().map(|field| (field.shift(), field.bits())) else {
+        return false;
+    };
+    let SetRef::Anonymous(elements) = set else { return false };
+    let highest = 1_u128.checked_shl(bits).map_or(u128::MAX, |all| all - 1);
+    let ends = |element: &Element| element.key.parts().iter().any(|part| part.high.number() == Some(highest));
+    elements.iter().any(|element| element.key.is_interval()) && elements.iter().any(ends)
 }
 
 /// Returns a set as an operand. nft reads a set of one value, prefix or range as that.

@@ -9,7 +9,7 @@ use super::lexer::{Kind, Token};
 use super::reader::Reader;
 use super::resolve::{Resolve, WellKnown};
 use super::source::Sources;
-use crate::model::{Chain, DataType, Family, Name, Rule, SetData, SetId, TableId};
+use crate::model::{Chain, DataType, Family, MapTo, Name, Rule, SetData, SetId, TableId};
 
 pub(super) struct Parser<'t> {
     cursor: Cursor<'t>,
@@ -20,6 +20,9 @@ pub(super) struct Parser<'t> {
     pub(super) table: Option<TableId>,
     /// Keys and data of the sets of the text.
     pub(super) sets: HashMap<SetId, (Vec<DataType>, SetData)>,
+    /// Maps that translations look in before their declaration: where, which, what they are taken to
+    /// hold, and whether the rule says that.
+    pub(super) maps: Vec<(Token<'t>, SetId, MapTo, bool)>,
     /// The sets that rules of the text change.
     pub(super) updated: HashSet<SetId>,
     /// The chains in braces of rules that were read.
@@ -53,6 +56,7 @@ impl<'t> Parser<'t> {
             family,
             table: None,
             sets: HashMap::new(),
+            maps: Vec::new(),
             updated: HashSet::new(),
             bound: Vec::new(),
             braces: 0,
@@ -150,6 +154,9 @@ impl<'t> Parser<'t> {
         if token.text.len() > Rule::MAX_COMMENT {
             let why = format!("a comment has at most {} bytes", Rule::MAX_COMMENT);
             return Err(Fault::wrong(token.at, token.length(), why));
+        }
+        if token.text.contains(char::is_control) {
+            return Err(unsupported(token, "a comment of several lines"));
         }
         Ok(token.text)
     }

@@ -3,6 +3,7 @@
 use super::elements::leads;
 use super::error::{Fault, Parsed};
 use super::lexer::Kind;
+use super::operand::ends_at_its_bits;
 use super::parser::{Parser, unsupported};
 use super::selector::key;
 use crate::model::{
@@ -91,7 +92,7 @@ impl<'t> Parser<'t> {
             "tproxy" => {
                 let says = ["ip", "ip6"].iter().any(|family| self.peek_at(1).is(family));
                 let tproxy = self.tproxy()?;
-                let to_address = matches!(&tproxy, Statement::Tproxy(tproxy) if tproxy.address.is_some());
+                let to_address = matches!(&tproxy, Statement::Tproxy(tproxy) if tproxy.address.is_some() || tproxy.address_from.is_some());
                 if self.family == Family::Inet && to_address && !says {
                     let why = "the family is open: write tproxy ip to or tproxy ip6 to";
                     return Err(Fault::wrong(token.at, token.length(), why));
@@ -116,10 +117,19 @@ impl<'t> Parser<'t> {
 
     /// Reads a statement that begins with fields: a comparison or a verdict map.
     fn selected(&mut self, statements: &mut Vec<Statement>) -> Parsed<()> {
+        if let Some(statement) = self.bits_of_header()? {
+            statements.push(statement);
+            return Ok(());
+        }
         let start = self.peek();
         let selector = self.selector()?;
         if let Some(why) = selector.fields().find_map(|field| conflict(field, statements, self.family)) {
             return Err(Fault::wrong(start.at, start.length(), why));
+        }
+        let of_message = |field: Field| field.needs().network.filter(|_| field.needs().transport.is_some());
+        let known = known_network(statements);
+        if selector.fields().filter_map(of_message).any(|network| known.is_some_and(|known| known != network)) {
+            return Err(unsupported(start, "a message of another network layer than that of the rule"));
         }
         if selector.fields().any(is_tag) && statements.iter().any(is_stacked) {
             return Err(unsupported(start, "a field of a second VLAN tag"));
@@ -129,7 +139,11 @@ impl<'t> Parser<'t> {
             return Err(Fault::wrong(start.at, start.length(), why));
         }
         statements.push(if self.take("vmap") {
+            self.is_moved(&selector)?;
             let map = self.set_ref(&key(&selector), &SetData::Verdict)?;
+            if ends_at_its_bits(&selector, &map) {
+                return Err(unsupported(start, "an interval up to the highest value of a part of a byte"));
+            }
             Statement::VerdictMap { selector, map }
         } else if self.at("set") {
             let Some(field) = selector.as_field() else {
@@ -200,7 +214,8 @@ impl<'t> Parser<'t> {
 /// Returns whether nft takes nothing behind a statement. A chain in braces returns.
 fn ends_the_rule(statement: &Statement) -> bool {
     match statement {
-        Statement::Fwd(_) | Statement::Masquerade { .. } | Statement::Nat(_) | Statement::Queue(_) => true,
+        Statement::Fwd(_) | Statement::Masquerade { .. } | Statement::Nat(_) => true,
+        Statement::Queue(_) | Statement::QueueTo { .. } => true,
         Statement::Redirect { .. } | Statement::Reject(_) => true,
         Statement::Verdict(Verdict::Continue) => false,
         Statement::Verdict(verdict) => verdict.target().is_none_or(|target| !target.as_str().starts_with(BRACES)),

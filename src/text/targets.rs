@@ -11,8 +11,9 @@ use super::selector::key;
 use super::values::prefix;
 use crate::error::Quoted;
 use crate::model::{
-    Computed, DataType, Family, IpFamily, Limit, LimitOf, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, Nat, NatFlags,
-    NatKind, ObjectKind, PortRange, Ports, Queue, QueueFlags, Reject, SetData, Statement, Tproxy, Value,
+    Computed, DataType, Family, IpFamily, Limit, LimitOf, LimitUnit, LimitWhen, Log, LogFlags, LogLevel, MapTo, Nat,
+    NatFlags, NatKind, ObjectKind, PortRange, Ports, Queue, QueueFlags, Reject, SetData, SetRef, Statement, Tproxy,
+    Value,
 };
 
 /// Rates and logs.
@@ -195,8 +196,9 @@ impl<'t> Parser<'t> {
             if self.take("flags") || FLAGS.iter().any(|(word, _)| self.at(word)) {
                 queue.flags |= self.list("a flag", &FLAGS)?.into_iter().collect();
             } else if self.take("num") || self.take("to") {
-                if self.peek().kind == Kind::Word {
-                    return self.unsupported("a queue that is computed");
+                if self.begins_computed() {
+                    let to = Box::new(self.computed_value(DataType::Integer { bytes: 2 })?);
+                    return Ok(Statement::QueueTo { to, flags: queue.flags });
                 }
                 queue.from = self.number_u16("a queue of 0 to 65535")?;
                 queue.to = if self.take("-") { self.number_u16("a queue of 0 to 65535")? } else { queue.from };
@@ -219,18 +221,22 @@ impl<'t> Parser<'t> {
         let family = self.family_word();
         nat.family = family;
         let keeps = if self.take("prefix") { NatFlags::NETMAP } else { NatFlags::empty() };
-        if self.at("interval") {
-            return self.unsupported("a translation to intervals of a map");
-        }
-        if family.is_some() && self.at("addr") {
-            return self.unsupported("a translation to an address and a port of a map");
+        let mut said = None;
+        if keeps.is_empty() && self.take("interval") {
+            said = Some(MapTo::Range);
+        } else if keeps.is_empty() && family.is_some() && self.take("addr") {
+            self.expect(".")?;
+            self.expect("port")?;
+            said = Some(MapTo::AddressAndPort);
         }
         if !self.take("to") && (family.is_some() || self.ends()) {
             return self.unexpected("to, and an address or :PORT");
         }
         let start = self.peek();
         if self.begins_computed() {
-            nat = self.nat_computed(nat)?;
+            nat = self.nat_computed(nat, said)?;
+        } else if said.is_some() {
+            return self.unexpected("a map");
         } else if !self.at(":") {
             let (low, high) = self.addresses()?;
             self.fits(start, low, family)?;
@@ -240,12 +246,13 @@ impl<'t> Parser<'t> {
         if self.take(":") {
             nat.ports = Some(self.new_ports()?);
         }
-        nat.flags = self.nat_flags()? | keeps;
+        // nft forgets the prefix where flags follow.
+        nat.flags = Some(self.nat_flags()?).filter(|flags| !flags.is_empty()).unwrap_or(keeps);
         Ok(Statement::Nat(nat))
     }
 
     /// Reads `ip saddr map @servers`.
-    fn nat_computed(&mut self, nat: Nat) -> Parsed<Nat> {
+    fn nat_computed(&mut self, nat: Nat, said: Option<MapTo>) -> Parsed<Nat> {
         let start = self.peek();
         let selector = self.selector()?;
         let of_table = match self.family {
@@ -265,9 +272,47 @@ impl<'t> Parser<'t> {
         if !self.take("map") {
             return Ok(nat.to_computed(family, selector));
         }
+        self.is_moved(&selector)?;
         let data = if family == IpFamily::Ipv4 { DataType::Ipv4 } else { DataType::Ipv6 };
+        let token = self.peek();
+        if !self.at("@") {
+            let (elements, holds) = self.translated(&key(&selector), data)?;
+            if said.is_some_and(|said| said.has_ports() && !holds.has_ports()) {
+                return Err(Fault::wrong(token.at, token.length(), "the elements of this map have no ports"));
+            }
+            return Ok(nat.to_map(family, selector, crate::model::anonymous(elements)).map_to(holds));
+        }
         let map = self.set_ref(&key(&selector), &SetData::Value(data))?;
-        Ok(nat.to_map(family, selector, map))
+        let SetRef::Named(name) = &map else { return Ok(nat.to_map(family, selector, map)) };
+        let holds = match self.declared_here(name) {
+            Some((_, data)) => MapTo::of(&data),
+            None => {
+                let holds = said.unwrap_or_default();
+                if let Some(table) = &self.table {
+                    self.maps.push((token, table.set(name), holds, said.is_some()));
+                }
+                holds
+            }
+        };
+        Ok(nat.to_map(family, selector, map).map_to(holds))
+    }
+
+    /// Checks maps that were declared after a rule that looks in them: what they hold decides what
+    /// the rule does.
+    pub(super) fn check_maps(&mut self) -> Parsed<()> {
+        for (token, id, holds, is_said) in std::mem::take(&mut self.maps) {
+            let why = match self.sets.get(&id) {
+                Some((_, data)) if MapTo::of(data) == holds => continue,
+                Some(_) => format!("map {id} holds more than addresses; declare it before this rule"),
+                None if is_said => continue,
+                None => format!(
+                    "map {id} is not declared in this text, so that it is open whether it holds ports or ranges; declare it \
+                     before, or give the kernel's state (Reader::snapshot)"
+                ),
+            };
+            return Err(Fault::unsupported(token.at, token.length(), why));
+        }
+        Ok(())
     }
 
     /// Reads ports, a map to them, or how one is computed.
@@ -275,12 +320,18 @@ impl<'t> Parser<'t> {
         if !self.begins_computed() {
             return self.ports().map(Ports::Range);
         }
+        self.computed_value(DataType::Port).map(Into::into)
+    }
+
+    /// Reads fields, or a map of them to values of that type.
+    fn computed_value(&mut self, of: DataType) -> Parsed<Computed> {
         let selector = self.selector()?;
         if !self.take("map") {
-            return Ok(Computed::From(selector).into());
+            return Ok(Computed::From(selector));
         }
-        let map = self.set_ref(&key(&selector), &SetData::Value(DataType::Port))?;
-        Ok(Computed::Map { selector, map }.into())
+        self.is_moved(&selector)?;
+        let map = self.set_ref(&key(&selector), &SetData::Value(of))?;
+        Ok(Computed::Map { selector, map })
     }
 
     /// Reads `redirect to :80` or `masquerade to :1024-2048`.
@@ -303,23 +354,35 @@ impl<'t> Parser<'t> {
         let family = self.family_word();
         self.expect("to")?;
         let start = self.peek();
-        let mut tproxy = Tproxy { family, address: None, port: None };
-        if matches!(start.kind, Kind::Address | Kind::Quoted) || self.at("[") {
+        let mut tproxy = Tproxy { family, ..Tproxy::default() };
+        if self.begins_computed() {
+            let of_table = match self.family {
+                Family::Ip => Some(DataType::Ipv4),
+                Family::Ip6 => Some(DataType::Ipv6),
+                Family::Arp | Family::Bridge | Family::Inet | Family::Netdev => None,
+            };
+            let of = match family {
+                Some(IpFamily::Ipv4) => Some(DataType::Ipv4),
+                Some(IpFamily::Ipv6) => Some(DataType::Ipv6),
+                None => of_table,
+            };
+            let Some(of) = of else {
+                let why = "the family is open: write tproxy ip to or tproxy ip6 to";
+                return Err(Fault::wrong(start.at, start.length(), why));
+            };
+            tproxy.address_from = Some(Box::new(self.computed_value(of)?));
+        } else if matches!(start.kind, Kind::Address | Kind::Quoted) || self.at("[") {
             let address = self.bracketed()?;
             self.fits(start, address, family)?;
             (tproxy.address, tproxy.family) = (Some(address), Some(IpFamily::of(address)));
         } else if !self.at(":") {
-            return if start.kind == Kind::Word {
-                self.unsupported("a proxy at a computed address")
-            } else {
-                self.unexpected("an address or :PORT")
-            };
+            return self.unexpected("an address or :PORT");
         }
         if self.take(":") {
-            let token = self.peek();
-            match self.value(DataType::Port)? {
-                Value::Port(port) => tproxy.port = Some(port),
-                _ => return Err(super::cursor::unexpected(token, "a port")),
+            if self.begins_computed() {
+                tproxy.port_from = Some(Box::new(self.computed_value(DataType::Port)?));
+            } else {
+                tproxy.port = Some(self.port()?);
             }
         }
         Ok(Statement::Tproxy(tproxy))

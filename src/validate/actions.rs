@@ -7,8 +7,8 @@ use super::protocols::Packets;
 use super::{Checked, Fault};
 use crate::bytecode::{can_be_set, is_set_to_constants};
 use crate::model::{
-    Computed, ConnLimit, DataType, Dup, Family, Fwd, IpFamily, Meter, Nat, ObjectRef, ObjectTo, Quota, SetData, SetRef,
-    SetValue, Statement, Update, UpdateOp, Value,
+    Computed, ConnLimit, DataType, Dup, Family, Fwd, IpFamily, MapTo, Meter, Nat, ObjectRef, ObjectTo, Quota, SetData,
+    SetRef, SetValue, Statement, Update, UpdateOp, Value,
 };
 
 impl Checked<'_, '_> {
@@ -132,11 +132,29 @@ impl Checked<'_, '_> {
         if nat.addresses.is_some() {
             at.report(faults, Problem::Nat { fault: "it has an address and a computed one; give it one of them" });
         }
-        self.source(at, computed, of, packets, faults);
+        let Computed::Map { selector, map } = computed else {
+            return self.source(at, computed, of, packets, faults);
+        };
+        packets.read(at, selector, faults);
+        self.lookup(at, selector, map, &nat.map_to.data(of), faults);
+        if nat.map_to == MapTo::Address {
+            return;
+        }
+        if nat.map_to.has_ports() && !packets.transport_known() {
+            at.report(faults, Problem::NeedsTransport);
+        }
+        let fault = if nat.ports.is_some() {
+            "its ports are in the map or apart, as nft lists either; give a map to addresses, or no ports"
+        } else if nat.map_to == MapTo::IntervalsOfBoth && of == DataType::Ipv6 {
+            "intervals of IPv6 addresses with ports take more registers than nft knows of; give an interval of one"
+        } else {
+            return;
+        };
+        at.report(faults, Problem::Nat { fault });
     }
 
     /// Returns the type of an address of that family, or of that of the table.
-    fn address_type(&self, family: Option<IpFamily>) -> Option<DataType> {
+    pub(super) fn address_type(&self, family: Option<IpFamily>) -> Option<DataType> {
         let family = family.or(match self.view.family {
             Family::Ip => Some(IpFamily::Ipv4),
             Family::Ip6 => Some(IpFamily::Ipv6),

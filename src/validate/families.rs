@@ -84,7 +84,8 @@ fn wanted_by(statement: &Statement) -> Option<Wanted> {
         Statement::ResetTcpOption(_) | Statement::Set { .. } | Statement::Update(_) => None,
         Statement::Meter(_) => None,
         Statement::Counter { .. } | Statement::Limit(_) | Statement::Log(_) | Statement::Match(_) => None,
-        Statement::Notrack | Statement::Opaque(_) | Statement::Queue(_) | Statement::SetNftrace(_) => None,
+        Statement::Notrack | Statement::Opaque(_) | Statement::SetNftrace(_) => None,
+        Statement::Queue(_) | Statement::QueueTo { .. } => None,
         Statement::SetMark { key: MarkKey::Meta, .. } => None,
         Statement::Verdict(_) | Statement::VerdictMap { .. } => None,
     }

@@ -294,7 +294,7 @@ fn callee(table: &Checked<'_, '_>, name: &Name) -> Option<usize> {
 
 pub(super) fn target(data: &ElementData) -> Option<&Name> {
     match data {
-        ElementData::Object(_) | ElementData::Value(_) => None,
+        ElementData::Object(_) | ElementData::Several(_) | ElementData::Value(_) => None,
         ElementData::Verdict(verdict) => verdict.target(),
     }
 }

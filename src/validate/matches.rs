@@ -306,9 +306,5 @@ fn is_bitmask(of: DataType) -> bool {
 
 /// Returns a value as bits, for the types that can be masked.
 fn bits(value: &Value) -> Option<u128> {
-    match value {
-        Value::AddrType(_) | Value::CtDirection(_) | Value::IcmpType(_) | Value::Icmpv6Type(_) => None,
-        Value::Nfproto(_) | Value::PktType(_) | Value::Protocol(_) => None,
-        value => value.number(),
-    }
+    value.number()
 }

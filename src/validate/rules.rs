@@ -76,7 +76,8 @@ impl Checked<'_, '_> {
 fn is_terminal(statement: &Statement) -> bool {
     match statement {
         Statement::Verdict(verdict) => *verdict != Verdict::Continue,
-        Statement::Fwd(_) | Statement::Masquerade { .. } | Statement::Nat(_) | Statement::Queue(_) => true,
+        Statement::Fwd(_) | Statement::Masquerade { .. } | Statement::Nat(_) => true,
+        Statement::Queue(_) | Statement::QueueTo { .. } => true,
         Statement::Redirect { .. } | Statement::Reject(_) => true,
         Statement::Counter { .. } | Statement::Limit(_) | Statement::Log(_) | Statement::Match(_) => false,
         Statement::Notrack | Statement::Opaque(_) | Statement::SetMark { .. } => false,
@@ -113,7 +114,7 @@ pub(super) fn keyword(statement: &Statement) -> &'static str {
         Statement::Masquerade { .. } => "masquerade",
         Statement::Notrack => "notrack",
         Statement::Opaque(_) => "opaque",
-        Statement::Queue(_) => "queue",
+        Statement::Queue(_) | Statement::QueueTo { .. } => "queue",
         Statement::Redirect { .. } => "redirect",
         Statement::Reject(_) => "reject",
         Statement::SetMark { key: MarkKey::Ct, .. } => "ct mark set",

@@ -92,7 +92,15 @@ impl Checked<'_, '_> {
         if let Some(fault) = auto_merge {
             at.report(faults, Problem::AutoMerge { fault });
         }
-        let integers = key.iter().chain(if let SetData::Value(data) = data { Some(data) } else { None });
+        let data_types = match data {
+            SetData::Concat(types) | SetData::Interval(types) => types.as_slice(),
+            SetData::Value(data) => std::slice::from_ref(data),
+            SetData::None | SetData::Object(_) | SetData::Verdict => &[],
+        };
+        if matches!(data, SetData::Concat(types) if types.len() < 2) || data_types.is_empty() && is_several(data) {
+            at.report(faults, Problem::Operand { fault: "it maps to several values; give at least two types" });
+        }
+        let integers = key.iter().chain(data_types);
         for part in integers {
             if matches!(part, DataType::Integer { .. }) {
                 at.report(faults, Problem::NamelessType);
@@ -159,13 +167,26 @@ impl Checked<'_, '_> {
                 }
             }
             (SetData::Object(kind), Some(ElementData::Object(name))) => self.mapped_object(at, *kind, name, faults),
+            (SetData::Concat(types) | SetData::Interval(types), Some(ElementData::Several(key)))
+                if key.parts().len() == types.len()
+                    && matches!(all.data, SetData::Interval(_)) == key.is_interval() =>
+            {
+                for (Interval { low, high }, wanted) in key.parts().iter().zip(types) {
+                    if is_of(at, low, *wanted, faults) && is_of(at, high, *wanted, faults) && low > high {
+                        at.report(faults, Problem::Reversed);
+                    }
+                }
+            }
             (SetData::Verdict, Some(ElementData::Verdict(verdict))) => self.verdict(at, verdict, faults),
-            (SetData::Object(_) | SetData::Value(_) | SetData::Verdict, None) => {
+            (SetData::Concat(_) | SetData::Interval(_) | SetData::Object(_), None)
+            | (SetData::Value(_) | SetData::Verdict, None) => {
                 at.report(faults, Problem::DataMissing { wanted: data_name(all.data) });
             }
             (wanted, Some(found)) => {
                 let found = match found {
                     ElementData::Object(_) => "an object",
+                    ElementData::Several(key) if key.is_interval() => "an interval",
+                    ElementData::Several(_) => "several values",
                     ElementData::Value(value) => value.type_name(),
                     ElementData::Verdict(_) => "a verdict",
                 };
@@ -220,9 +241,15 @@ fn time(at: At<'_>, what: &'static str, time: Option<Duration>, faults: &mut Vec
 /// Returns a description of what elements map to.
 pub(super) fn data_name(data: &SetData) -> &'static str {
     match data {
+        SetData::Concat(_) => "several values",
+        SetData::Interval(_) => "an interval",
         SetData::None => "nothing",
         SetData::Value(data) => data.name(),
         SetData::Object(kind) => kind.name(),
         SetData::Verdict => "a verdict",
     }
+}
+
+fn is_several(data: &SetData) -> bool {
+    matches!(data, SetData::Concat(_) | SetData::Interval(_))
 }

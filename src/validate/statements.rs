@@ -9,8 +9,8 @@ use super::protocols::Packets;
 use super::{Checked, Fault, families, names};
 use crate::bytecode::raw_fault;
 use crate::model::{
-    DataType, Family, Interval, IpFamily, Limit, LimitOf, Log, LogLevel, MarkValue, Nat, NatFlags, PortRange, Ports,
-    Queue, QueueFlags, Reject, SetData, Statement, Tproxy,
+    Computed, DataType, Family, Field, Interval, IpFamily, Limit, LimitOf, Log, LogLevel, MarkValue, Nat, NatFlags,
+    PortRange, Ports, Queue, QueueFlags, Reject, Selector, SetData, Statement, Tproxy,
 };
 
 impl Checked<'_, '_> {
@@ -28,6 +28,22 @@ impl Checked<'_, '_> {
                 self.ports(at, ports.as_ref(), packets, faults);
             }
             Statement::Queue(queue) => check_queue(at, queue, faults),
+            Statement::QueueTo { to, flags } => {
+                self.source(at, to, DataType::Integer { bytes: 2 }, packets, faults);
+                let is_number = |selector: &Selector| match selector {
+                    Selector::Hash(_) => true,
+                    Selector::Field(field) => matches!(field, Field::Numgen(_) | Field::Symhash(_)),
+                    Selector::Bits(_) | Selector::Concat(_) => false,
+                };
+                if matches!(&**to, Computed::From(selector) if !is_number(selector)) {
+                    let fault = "nft queues to a made number, a hash or one out of a map; look the field up in a map";
+                    at.report(faults, Problem::Queue { fault });
+                }
+                if flags.contains(QueueFlags::FANOUT) {
+                    let fault = "fanout spreads over a range of queues, and the number is computed; leave it out";
+                    at.report(faults, Problem::Queue { fault });
+                }
+            }
             Statement::Reject(reject) => self.reject(at, reject.as_ref(), packets, faults),
             Statement::SetMark { key: _, value: MarkValue::Map { selector, map } } => {
                 packets.read(at, selector, faults);
@@ -87,7 +103,8 @@ impl Checked<'_, '_> {
         let is_prefix = |(low, high): (IpAddr, IpAddr)| {
             low != high && Interval { low: low.into(), high: high.into() }.prefix_len().is_some()
         };
-        if nat.flags.contains(NatFlags::NETMAP) && !addresses.is_some_and(is_prefix) {
+        let is_map = computed.as_deref().is_some_and(|computed| computed.map().is_some());
+        if nat.flags.contains(NatFlags::NETMAP) && !is_map && !addresses.is_some_and(is_prefix) {
             let fault = "what keeps the other bits of an address translates to a prefix; give it one";
             at.report(faults, Problem::Nat { fault });
         }
@@ -107,12 +124,24 @@ impl Checked<'_, '_> {
         }
     }
 
-    fn tproxy(&self, at: At<'_>, tproxy: &Tproxy, packets: &Packets, faults: &mut Vec<Fault>) {
-        let Tproxy { family, address, port, .. } = tproxy;
+    fn tproxy(&self, at: At<'_>, tproxy: &Tproxy, packets: &mut Packets, faults: &mut Vec<Fault>) {
+        let Tproxy { family, address, port, address_from, port_from, .. } = tproxy;
+        for (from, is_address) in [(address_from, true), (port_from, false)] {
+            let Some(from) = from else { continue };
+            let of = if is_address { self.address_type(*family) } else { Some(DataType::Port) };
+            match of {
+                Some(of) => self.source(at, from, of, packets, faults),
+                None => at
+                    .report(faults, Problem::Tproxy { fault: "a computed address needs its family; add .family(...)" }),
+            }
+        }
+        if address.is_some() && address_from.is_some() || port.is_some() && port_from.is_some() {
+            at.report(faults, Problem::Tproxy { fault: "it has a constant and a computed one; give it one of them" });
+        }
         if !packets.transport_known() {
             at.report(faults, Problem::NeedsTransport);
         }
-        if address.is_none() && port.is_none() {
+        if address.is_none() && port.is_none() && address_from.is_none() && port_from.is_none() {
             at.report(faults, Problem::Tproxy { fault: "it has neither address nor port; give it one" });
         }
         let address = address.map(IpFamily::of);

@@ -95,7 +95,7 @@ fn transparent(mut info: Info<'_>, family: IpFamily) -> Option<Lists> {
     let address = Some(info.address(family)?).filter(|address| !address.is_unspecified());
     let port = Some(info.port()?).filter(|port| *port != 0);
     let taken = [
-        Statement::Tproxy(Tproxy { family: Some(family), address, port }),
+        Statement::Tproxy(Tproxy { family: Some(family), address, port, ..Tproxy::default() }),
         set_mark(MarkKey::Meta, value, mask),
         Statement::Verdict(Verdict::Accept),
     ];

@@ -328,7 +328,7 @@ fn objects(listing: &mut Value) -> &mut Vec<Value> {
 
 /// Tables of which nft's JSON is read, by result.
 #[derive(Default)]
-struct Back {
+pub(super) struct Back {
     read: usize,
     /// To another program with the same JSON.
     otherwise: usize,
@@ -339,7 +339,7 @@ struct Back {
 
 impl Back {
     /// Reads nft's JSON of every table of this namespace: it has no plan there.
-    fn see(&mut self, of: &str) {
+    pub(super) fn see(&mut self, of: &str) {
         let snapshot = || Kernel::open().expect("a socket").snapshot().expect("a snapshot");
         let mut held = snapshot();
         for (name, objects) in tables(timeless(listed())) {
@@ -386,7 +386,7 @@ impl Back {
         }
     }
 
-    fn conclude(&self, what: &str, least: usize) {
+    pub(super) fn conclude(&self, what: &str, least: usize) {
         let Back { read, otherwise, unsayable, wrong } = self;
         let unread: usize = unsayable.values().sum();
         let all = read + otherwise + unread + wrong.len();

@@ -15,6 +15,7 @@ mod import;
 #[cfg(feature = "json")]
 mod json;
 mod language;
+mod language_page;
 mod laws;
 #[cfg(all(feature = "mesh", feature = "sim"))]
 mod mutants;

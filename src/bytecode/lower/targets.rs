@@ -1,15 +1,15 @@
 //! Statements with an effect: address translation, rejections, marks, limits, logs.
 
 use super::super::codes::{
-    BitwiseCode, LimitCode, LogCode, NatCode, RegisterRange, RejectCode, TproxyCode, nat_flags, over,
+    BitwiseCode, LimitCode, LogCode, NatCode, QueueToCode, RegisterRange, RejectCode, TproxyCode, nat_flags, over,
 };
 use super::super::data::{self, Bytes, Order};
 use super::super::expr::Expr;
 use super::super::keys::{CtKey, MetaKey, Register};
 use super::{Lowering, Sets, Unlowerable};
 use crate::model::{
-    Computed, DataType, Family, IpFamily, Limit, LimitOf, Log, LogLevel, MarkKey, MarkValue, Nat, Nfproto, PortRange,
-    Ports, Protocol, Reject, SetData, SetValue, Tproxy,
+    Computed, DataType, Family, IpFamily, Limit, LimitOf, Log, LogLevel, MapTo, MarkKey, MarkValue, Nat, Nfproto,
+    PortRange, Ports, Protocol, QueueFlags, Reject, SetData, SetValue, Tproxy,
 };
 
 impl<S: Sets + ?Sized> Lowering<'_, S> {
@@ -73,25 +73,57 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
         }
         if let Some(computed) = &nat.computed {
             let of = family.map(address_type).ok_or(Unlowerable::Operand { field: "the family of an address" })?;
-            self.source(computed, of, Register::FIRST)?;
+            match &**computed {
+                Computed::Map { selector, map } => {
+                    let first = Register::FIRST;
+                    self.lookup_at(first, selector, map, Some(first), false, &nat.map_to.data(of))?;
+                }
+                from @ Computed::From(_) => self.source(from, of, Register::FIRST)?,
+            }
             addresses = RegisterRange { min: Some(Register::FIRST), max: None };
             next = Register::SECOND;
+            if nat.map_to != MapTo::Address {
+                if nat.ports.is_some() || matches!(**computed, Computed::From(_)) {
+                    return Err(Unlowerable::Operand { field: "a map that has the ports" });
+                }
+                let (addresses, ports) = held_by(nat.map_to, of);
+                let flags = nat_flags(nat.flags, ports);
+                self.push(Expr::Nat(NatCode { kind: nat.kind, family, addresses, ports, flags }));
+                return Ok(());
+            }
         }
         let ports = self.ports(nat.ports.as_ref(), next)?;
         self.push(Expr::Nat(NatCode { kind: nat.kind, family, addresses, ports, flags: nat_flags(nat.flags, ports) }));
         Ok(())
     }
 
-    pub(super) fn tproxy(&mut self, tproxy: &Tproxy) {
+    pub(super) fn tproxy(&mut self, tproxy: &Tproxy) -> Result<(), Unlowerable> {
         let family = tproxy.family.or(family_of(self.family));
+        tproxy.computed().for_each(|computed| self.depend_all(computed.selector()));
         let mut next = Register::FIRST;
-        let address = tproxy.address.map(|to| {
-            let register = self.immediate(next, address(to));
+        let mut address = tproxy.address.map(|to| self.immediate(next, address(to)));
+        if let (None, Some(from)) = (address, &tproxy.address_from) {
+            let of = family.map(address_type).ok_or(Unlowerable::Operand { field: "the family of an address" })?;
+            self.source(from, of, next)?;
+            address = Some(next);
+        }
+        if address.is_some() {
             next = Register::SECOND;
-            register
-        });
-        let port = tproxy.port.map(|port| self.immediate(next, Bytes::from_slice(&port.to_be_bytes())));
+        }
+        let mut port = tproxy.port.map(|port| self.immediate(next, Bytes::from_slice(&port.to_be_bytes())));
+        if let (None, Some(from)) = (port, &tproxy.port_from) {
+            self.source(from, DataType::Port, next)?;
+            port = Some(next);
+        }
         self.push(Expr::Tproxy(TproxyCode { family, address, port }));
+        Ok(())
+    }
+
+    /// Queues to a number that is computed or looked up.
+    pub(super) fn queue_to(&mut self, to: &Computed, flags: QueueFlags) -> Result<(), Unlowerable> {
+        self.source(to, DataType::Integer { bytes: 2 }, Register::FIRST)?;
+        self.push(Expr::QueueTo(QueueToCode { flags: flags.bits(), sreg: Register::FIRST }));
+        Ok(())
     }
 
     pub(super) fn reject(&mut self, reject: Option<Reject>) {
@@ -146,6 +178,22 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
             MarkKey::Meta => Expr::MetaSet { key: MetaKey::MARK, sreg: Register::FIRST },
         });
         Ok(())
+    }
+}
+
+/// Returns the registers of addresses and ports that come out of a map at once.
+pub(in crate::bytecode) fn held_by(holds: MapTo, address: DataType) -> (RegisterRange, RegisterRange) {
+    let words = u32::try_from(address.bytes().div_ceil(4)).unwrap_or(4);
+    let at = |slot| Some(Register::at_slot(slot));
+    let first = RegisterRange { min: at(0), max: None };
+    match holds {
+        MapTo::Address => (first, RegisterRange::default()),
+        MapTo::AddressAndPort => (first, RegisterRange { min: at(words), max: None }),
+        MapTo::IntervalsOfBoth => {
+            let ports = RegisterRange { min: at(words), max: at(2 * words + 1) };
+            (RegisterRange { max: at(words + 1), ..first }, ports)
+        }
+        MapTo::Range => (RegisterRange { max: at(words), ..first }, RegisterRange::default()),
     }
 }
 

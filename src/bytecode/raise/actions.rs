@@ -188,7 +188,7 @@ fn tproxy(code: &TproxyCode, constants: &mut Constants<'_>, table: Family) -> Op
         None => None,
     };
     let family = code.family.filter(|family| address.is_some() || family_of(table) != Some(*family));
-    Some(Tproxy { family, address, port })
+    Some(Tproxy { family, address, port, ..Tproxy::default() })
 }
 
 pub(super) fn nat_flags(flags: u32) -> Option<NatFlags> {

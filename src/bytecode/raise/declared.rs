@@ -50,7 +50,7 @@ pub(crate) fn declared(code: &SetCode) -> Declared {
         None => None,
     };
     let value = code.data.is_some_and(|(number, _)| number != NFT_DATA_VERDICT);
-    let data = entry(&code.userdata, UDATA_DATA_TYPEOF).filter(|_| value).map(part);
+    let data = entry(&code.userdata, UDATA_DATA_TYPEOF).filter(|_| value).map(joined);
     match (key, data) {
         (Some(key), None) => Declared::Expressions(key, None),
         (Some(key), Some(Some(data))) => Declared::Expressions(key, Some(data)),
@@ -70,6 +70,16 @@ fn parts(expr: &[u8]) -> Option<Vec<&[u8]>> {
     }
     let parts = entry(expr, DATA)?;
     Some((0..u8::MAX).map_while(|index| entry(parts, index)).collect())
+}
+
+/// Returns what the elements of a map are, which may be several values.
+fn joined(expr: &[u8]) -> Option<KeyPart> {
+    let several = parts(expr)?;
+    if let [one] = several.as_slice() {
+        return part(one);
+    }
+    let texts: Vec<String> = several.into_iter().map(|one| Some(part(one)?.text)).collect::<Option<_>>()?;
+    Some(KeyPart { text: texts.join(" . "), number: Number::None })
 }
 
 fn part(expr: &[u8]) -> Option<KeyPart> {

@@ -1,15 +1,18 @@
 //! Readers of translations, copies and other ways out, whose addresses, ports and interfaces depend
 //! on the packet.
 
-use super::super::codes::{DupCode, FwdCode, LookupSet, NatCode, RegisterRange};
+use super::super::codes::{DupCode, FwdCode, LookupSet, NatCode, QueueToCode, RegisterRange, TproxyCode};
 use super::super::data::{self, Order};
 use super::super::expr::Expr;
 use super::super::keys::Register;
-use super::super::lower::{address_type, family_of};
+use super::super::lower::{address_type, family_of, held_by};
 use super::actions::nat_flags;
 use super::loads::{Computed, Keyed, See};
-use super::{Proposal, tidy};
-use crate::model::{self, DataType, Dup, Fwd, IpFamily, Nat, PortRange, Ports, Selector, SetData, SetValue, Statement};
+use super::{Proposal, tidy, translation};
+use crate::model::{
+    self, DataType, Dup, Fwd, IpFamily, MapTo, Nat, NatFlags, PortRange, Ports, QueueFlags, Selector, SetData,
+    SetValue, Statement, Tproxy,
+};
 
 /// What is in a register.
 enum Source<'e> {
@@ -36,6 +39,11 @@ impl See {
                     None => None,
                 },
             }),
+            Expr::QueueTo(QueueToCode { flags, sreg }) => {
+                let to = sources.computed(*sreg, DataType::Integer { bytes: 2 })?;
+                Statement::QueueTo { to: Box::new(to), flags: QueueFlags::from_bits(*flags)? }
+            }
+            Expr::Tproxy(code) => Statement::Tproxy(self.diverts(&sources, *code)?),
             Expr::Fwd(FwdCode { device, address, family }) => {
                 let family = match family {
                     Some(2) => Some(IpFamily::Ipv4),
@@ -73,7 +81,10 @@ impl See {
                     found.push(Source::Constant(data));
                     at += 1;
                 }
-                by @ (Expr::Dup(_) | Expr::Fwd(_) | Expr::Masq { .. } | Expr::Nat(_) | Expr::Redir { .. }) => {
+                by @ (Expr::Dup(_) | Expr::Fwd(_) | Expr::Masq { .. } | Expr::Nat(_) | Expr::QueueTo(_)) => {
+                    return Some((Sources(found), by, at));
+                }
+                by @ (Expr::Redir { .. } | Expr::Tproxy(_)) => {
                     return Some((Sources(found), by, at));
                 }
                 _ => match self.keyed_from(rest, next) {
@@ -102,10 +113,24 @@ impl See {
     }
 
     fn translates(&self, sources: &Sources<'_>, code: &NatCode) -> Option<Nat> {
-        let RegisterRange { min: Some(min), max: None } = tidy(code.addresses) else {
+        let RegisterRange { min: Some(min), max } = tidy(code.addresses) else {
             return self.to_ports(sources, code);
         };
         let family = code.family?;
+        if let [Source::Looked(keyed, set)] = sources.0.as_slice() {
+            let of = address_type(family);
+            let all = [MapTo::AddressAndPort, MapTo::IntervalsOfBoth, MapTo::Range];
+            let (addresses, ports) = (tidy(code.addresses), tidy(code.ports));
+            if let Some(holds) = all.into_iter().find(|holds| held_by(*holds, of) == (addresses, ports)) {
+                let map = keyed.set(set, &holds.data(of))?;
+                let mut nat = Nat::dnat().to_map(family, keyed.selector.clone(), map).map_to(holds);
+                (nat.kind, nat.flags) = (code.kind, NatFlags::from_bits(translation(code.flags))?);
+                return Some(nat);
+            }
+        }
+        if max.is_some() {
+            return None;
+        }
         let computed = match sources.value(min, |_| Some(address_type(family)))? {
             SetValue::Constant(value) => {
                 let mut nat = self.to_ports(sources, code)?;
@@ -121,13 +146,42 @@ impl See {
             SetValue::Map { selector, map } => model::Computed::Map { selector, map },
         };
         let mut nat = self.to_ports(sources, code)?;
+        // A map says so where the other bits of an address stay.
+        if matches!(computed, model::Computed::Map { .. }) {
+            nat.flags = NatFlags::from_bits(translation(code.flags))?;
+        }
         nat.computed = Some(Box::new(computed));
         Some(nat)
     }
 
+    fn diverts(&self, sources: &Sources<'_>, code: TproxyCode) -> Option<Tproxy> {
+        let TproxyCode { family, address, port } = code;
+        let mut tproxy = Tproxy::default();
+        if let Some(register) = address {
+            match sources.value(register, |_| family.map(address_type))? {
+                SetValue::Constant(model::Value::Ipv4(address)) => tproxy.address = Some(address.into()),
+                SetValue::Constant(model::Value::Ipv6(address)) => tproxy.address = Some(address.into()),
+                SetValue::Constant(_) => return None,
+                SetValue::From(_) | SetValue::Map { .. } => {
+                    tproxy.address_from = Some(Box::new(sources.computed(register, address_type(family?))?));
+                }
+            }
+        }
+        match port.map(|port| sources.ports(RegisterRange { min: Some(port), max: None })) {
+            None => {}
+            Some(ports) => match ports?? {
+                Ports::Computed(computed) => tproxy.port_from = Some(computed),
+                Ports::Range(range) => tproxy.port = Some(range.low),
+            },
+        }
+        let says = tproxy.address.is_some() || family_of(self.family) != family;
+        tproxy.family = family.filter(|_| says);
+        Some(tproxy)
+    }
+
     /// Returns a translation without its addresses.
     fn to_ports(&self, sources: &Sources<'_>, code: &NatCode) -> Option<Nat> {
-        let mut nat = Nat::dnat().flags(nat_flags(code.flags)?);
+        let mut nat = Nat::dnat().flags(NatFlags::from_bits(translation(code.flags))? - NatFlags::NETMAP);
         (nat.kind, nat.ports) = (code.kind, sources.ports(code.ports)?);
         nat.family = code.family.filter(|family| family_of(self.family) != Some(*family));
         Some(nat)
@@ -159,6 +213,15 @@ impl Sources<'_> {
                 SetValue::Map { selector: keyed.selector.clone(), map }
             }
         })
+    }
+
+    /// Returns where a value of that type in a register comes from.
+    fn computed(&self, register: Register, of: DataType) -> Option<model::Computed> {
+        match self.value(register, |_| Some(of))? {
+            SetValue::Constant(_) => None,
+            SetValue::From(selector) => Some(model::Computed::From(selector)),
+            SetValue::Map { selector, map } => Some(model::Computed::Map { selector, map }),
+        }
     }
 
     /// Returns the ports in these registers: the outer `None` if they hold no ports, the inner one

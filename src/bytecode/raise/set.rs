@@ -9,7 +9,7 @@ use super::super::kept::{KeptElement, KeptSet, WholeSet, commented, entry, is_se
 use super::super::lower::NoSets;
 use super::super::set::{
     NFT_DATA_VERDICT, NFT_SET_ANONYMOUS, NFT_SET_CONCAT, NFT_SET_MAP, NFT_SET_OBJECT, SetCode, SetMode,
-    UDATA_AUTO_MERGE, UDATA_COMMENT, UDATA_DATA_BYTEORDER, UDATA_KEY_BYTEORDER,
+    UDATA_AUTO_MERGE, UDATA_COMMENT, UDATA_DATA_BYTEORDER, UDATA_DATA_INTERVAL, UDATA_KEY_BYTEORDER,
 };
 use super::declared::{Declared, KeyPart, Number, declared};
 use crate::model::{
@@ -74,6 +74,9 @@ pub(crate) fn declaration(name: &Name, code: &SetCode) -> Result<Set, Unraisable
             Some(number) => SetData::Object(ObjectKind::from_number(number).ok_or_else(|| mistyped("data", number))?),
         },
         Some((NFT_DATA_VERDICT, _)) => SetData::Verdict,
+        Some((number, len)) if is_set(&code.userdata, UDATA_DATA_INTERVAL) || number >= 1 << 6 => {
+            several(code, number, len).ok_or_else(|| mistyped("data", number))?
+        }
         Some((number, len)) => {
             SetData::Value(self::data(code, &declared, number, len).ok_or_else(|| mistyped("data", number))?)
         }
@@ -82,9 +85,6 @@ pub(crate) fn declaration(name: &Name, code: &SetCode) -> Result<Set, Unraisable
     let silent = NFT_SET_ANONYMOUS | NFT_SET_CONCAT | NFT_SET_MAP | object;
     let flags = SetFlags::from_bits(code.flags & !silent).filter(|flags| !flags.contains(SetFlags::AUTO_MERGE));
     set.flags = flags.ok_or_else(|| Unraisable::Flags { set: name.clone(), flags: code.flags })?;
-    if is_set(&code.userdata, UDATA_DATA_INTERVAL) {
-        return Err(mistyped("data", code.data.map_or(0, |(number, _)| number)));
-    }
     if is_set(&code.userdata, UDATA_AUTO_MERGE) {
         set.flags |= SetFlags::AUTO_MERGE;
     }
@@ -170,6 +170,25 @@ fn data(code: &SetCode, declared: &Declared, number: u32, len: u32) -> Option<Da
         }
     };
     data_type.filter(|known| usize::try_from(len) == Ok(known.bytes()))
+}
+
+/// Returns the several values or intervals that elements map to; each type takes six bits of the
+/// number.
+fn several(code: &SetCode, number: u32, len: u32) -> Option<SetData> {
+    let mut types = Vec::new();
+    let mut rest = number;
+    while rest != 0 {
+        types.push(DataType::NAMED.iter().copied().find(|known| known.number() == rest & 0x3f)?);
+        rest >>= 6;
+    }
+    types.reverse();
+    let is_interval = is_set(&code.userdata, UDATA_DATA_INTERVAL);
+    let width = match types.as_slice() {
+        [one] => one.bytes(),
+        several => several.iter().map(|part| part.bytes().next_multiple_of(4)).sum(),
+    };
+    let fits = usize::try_from(len) == Ok(if is_interval { 2 * width } else { width });
+    fits.then(|| if is_interval { SetData::Interval(types) } else { SetData::Concat(types) })
 }
 
 /// Returns the type of a plain number, by the expression that nft declared it with.
@@ -313,10 +332,25 @@ fn element(key: Key, code: &ElementCode, data: &SetData) -> Option<Element> {
         (SetData::Value(data_type), Some(ElementDataCode::Value(bytes))) => {
             Some(Box::new(ElementData::Value(data::value(bytes, *data_type, Order::Register)?)))
         }
+        (SetData::Concat(types), Some(ElementDataCode::Value(bytes))) => {
+            Some(Box::new(ElementData::Several(concat(bytes, bytes, types, Order::Register)?)))
+        }
+        (SetData::Interval(types), Some(ElementDataCode::Value(bytes))) => {
+            let (low, high) = bytes.split_at_checked(bytes.len() / 2)?;
+            let low = concat(low, low, types, Order::Register)?;
+            let high = concat(high, high, types, Order::Register)?;
+            let parts = low.parts().iter().zip(high.parts());
+            let parts: Vec<Interval> =
+                parts.map(|(low, high)| Interval { low: low.low.clone(), high: high.low.clone() }).collect();
+            // nft has no words for one value of an interval.
+            let key = if let [one] = parts.as_slice() { Key::Single(one.clone()) } else { Key::Concat(parts.into()) };
+            Some(Box::new(ElementData::Several(Some(key).filter(|key| is_some_interval(key))?)))
+        }
         (SetData::Verdict, Some(ElementDataCode::Verdict(verdict))) => {
             Some(Box::new(ElementData::Verdict(verdict.clone())))
         }
-        (SetData::None | SetData::Object(_) | SetData::Value(_) | SetData::Verdict, _) => return None,
+        (SetData::Concat(_) | SetData::Interval(_) | SetData::None | SetData::Object(_), _)
+        | (SetData::Value(_) | SetData::Verdict, _) => return None,
     };
     element.timeout = code.timeout.filter(|timeout| *timeout > 0).map(Duration::from_millis);
     let comment = userdata_comment(&code.userdata).map(Into::into);
@@ -332,7 +366,9 @@ fn element(key: Key, code: &ElementCode, data: &SetData) -> Option<Element> {
     Some(element)
 }
 
-const NFT_SET_POL_MEMORY: u32 = 1;
+/// Returns whether it is an interval whose ends are in order.
+fn is_some_interval(key: &Key) -> bool {
+    key.is_interval() && key.parts().iter().all(|part| part.low <= part.high)
+}
 
-/// `NFTNL_UDATA_SET_DATA_INTERVAL`: elements map to intervals.
-const UDATA_DATA_INTERVAL: u8 = 6;
+const NFT_SET_POL_MEMORY: u32 = 1;

@@ -139,7 +139,7 @@ pub(super) fn tproxy(instance: &Instance<'_>, making: &mut Making) -> Result<(),
         );
     }
     let family = address.map(IpFamily::of);
-    making.action(Statement::Tproxy(Tproxy { family, address, port }));
+    making.action(Statement::Tproxy(Tproxy { family, address, port, ..Tproxy::default() }));
     if let Some(given) = instance.get("--tproxy-mark") {
         let mark = number_and_mask(given.piece())?;
         if (mark.value, mark.mask) != (0, 0) {

@@ -260,7 +260,7 @@ impl<'v> Script<'v> {
         self.types(key)?;
         if let Some(data) = data {
             self.word(":");
-            self.types(data)?;
+            self.maps_to(of, data)?;
         }
         self.word(";");
         for (name, is_span) in [("size", false), ("timeout", true), ("gc-interval", true)] {
@@ -302,6 +302,33 @@ impl<'v> Script<'v> {
     }
 
     /// Writes one type, several with dots between, or fields instead of them.
+    /// Writes what elements map to. nft leaves out that they are intervals, which these show.
+    fn maps_to(&mut self, of: At<'v>, data: At<'v>) -> Written {
+        let is_interval = |part: &Value| part.get("range").is_some() || part.get("prefix").is_some();
+        let shows = |element: &Value| {
+            let Some(data) = element.get(1) else { return false };
+            let parts = data.get("concat").and_then(Value::as_array);
+            parts.map_or_else(|| is_interval(data), |parts| parts.iter().any(is_interval))
+        };
+        let elements = of.value.get("elem").and_then(Value::as_array);
+        if elements.is_some_and(|elements| elements.iter().any(shows)) {
+            self.word("interval");
+        }
+        match data.value.as_str() {
+            Some(types) if types.contains(" . ") => {
+                let is_word = |word: &str| {
+                    !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit())
+                };
+                if !types.split(" . ").all(is_word) {
+                    return Err(self.unexpected(data, "types such as ipv4_addr . inet_service"));
+                }
+                self.word_of(data, types);
+                Ok(())
+            }
+            _ => self.types(data),
+        }
+    }
+
     fn types(&mut self, at: At<'v>) -> Written {
         if let Some(field) = self.get(at, "typeof") {
             return self.expression(field);

@@ -281,6 +281,15 @@ impl<'v> Script<'v> {
             self.name(family)?;
         }
         let (address, port) = (self.get(of, "addr"), self.get(of, "port"));
+        if let Some(holds) = self.get(of, "type_flags") {
+            for flag in self.items(holds) {
+                match self.string(flag)? {
+                    "concat" => self.word_of(flag, "addr . port"),
+                    word @ ("interval" | "prefix") => self.word_of(flag, word),
+                    _ => return Err(self.unexpected(flag, "interval, prefix or concat")),
+                }
+            }
+        }
         if address.is_some() || port.is_some() {
             self.word("to");
         }
@@ -291,10 +300,16 @@ impl<'v> Script<'v> {
             self.word(":");
             self.expression(port)?;
         }
-        match self.get(of, "flags") {
-            Some(flags) => self.flags(flags),
-            None => Ok(()),
+        let Some(flags) = self.get(of, "flags") else { return Ok(()) };
+        // A prefix says it already.
+        let flags: Vec<_> = self.items(flags).into_iter().filter(|flag| flag.value != "netmap").collect();
+        for (index, flag) in flags.into_iter().enumerate() {
+            if index > 0 {
+                self.word(",");
+            }
+            self.name(flag)?;
         }
+        Ok(())
     }
 
     /// Writes an address, in brackets if it is one of IPv6 and a port follows.

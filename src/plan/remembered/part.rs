@@ -352,7 +352,7 @@ impl<'a> Named<'a> {
 /// Returns the chains that elements lead to.
 fn targets(elements: &[Element]) -> impl Iterator<Item = &Name> {
     elements.iter().filter_map(|element| match element.data.as_deref()? {
-        ElementData::Object(_) | ElementData::Value(_) => None,
+        ElementData::Object(_) | ElementData::Several(_) | ElementData::Value(_) => None,
         ElementData::Verdict(verdict) => verdict.target(),
     })
 }

@@ -7,7 +7,7 @@
 ///
 /// let log = Log::new().prefix("dropped: ").level(LogLevel::Info);
 /// let rule = Rule::new().limit(Limit::packets(5, LimitUnit::Minute)).log(log);
-/// assert_eq!(rule.to_string(), "limit rate 5/minute burst 5 packets log prefix \"dropped: \" level info");
+/// assert_eq!(rule.to_string(), "limit rate 5/minute log prefix \"dropped: \" level info");
 /// ```
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -153,6 +153,10 @@ impl Mesh for ByCgroup {
         self.mesh.warnings()
     }
 
+    fn dns_port(&self) -> Option<u16> {
+        self.mesh.dns_port()
+    }
+
     fn site(&self) -> Site {
         self.mesh.site()
     }

@@ -38,6 +38,11 @@ pub trait Mesh: Send + Sync {
         None
     }
 
+    /// Returns the port of the proxy to which DNS goes; `None` where DNS is not captured.
+    fn dns_port(&self) -> Option<u16> {
+        None
+    }
+
     /// Returns where it is installed, which decides what an installation replaces.
     fn site(&self) -> Site {
         Site::Pod

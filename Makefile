@@ -17,7 +17,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-own e2e features msrv portable api bless-api soak check fmt lint doc build bench bless fuzz kernels setup
+.PHONY: help demo test test-own e2e features msrv portable api bless-api soak soak-node check fmt lint doc build bench bless fuzz kernels setup
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -65,7 +65,12 @@ portable: ## build what is published: a static program, the documentation as doc
 soak: ## a million connections through every configuration change, 500 rounds of writers; up to an hour
 	@sh scripts/setup.sh test
 	$(CARGO) build --locked --release --examples
-	NFTMESH_SOAK=1 NFTMESH_REQUIRE_KERNEL=1 $(CARGO) test --locked --release --test transitions --test writers --test kuma_pairs --test linkerd_pairs --test ambient_pairs --test istio_pairs -- --nocapture --test-threads 1
+	NFTMESH_SOAK=1 NFTMESH_REQUIRE_KERNEL=1 $(CARGO) test --locked --release --test transitions --test writers --test kuma_pairs --test linkerd_pairs --test ambient_pairs --test istio_pairs --test mesh_node_soak -- --nocapture --test-threads 1
+
+soak-node: ## mesh-node under vandals and kills for NFTMESH_SOAK_SECONDS, ten minutes
+	@sh scripts/setup.sh test
+	$(CARGO) build --locked --example mesh-node
+	NFTMESH_SOAK=1 NFTMESH_REQUIRE_KERNEL=1 $(CARGO) test --locked --test mesh_node_soak -- --nocapture
 
 check: ## run every check that a merge needs; a warning is an error
 	@sh scripts/setup.sh check

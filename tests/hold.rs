@@ -7,7 +7,7 @@ mod support;
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -98,6 +98,53 @@ fn what_is_deleted_while_connections_wait_is_put_back() {
         nft("delete table ip mesh-hold");
         let is_back = || nft("list ruleset").contains("held until the proxy listens");
         assert!(comes_true_within(patience(PATIENCE), is_back));
+        assert_eq!(guard.end("TERM").0, Some(0));
+    });
+}
+
+/// A resolver asks again after its time-out; it gives up on a refusal.
+#[test]
+fn dns_queries_wait_too_and_arrive_when_they_are_sent_again() {
+    in_fresh_netns(|| {
+        pod();
+        let words = ["--hold", "1h", "-i", "*", "--redirect-dns", "--capture-all-dns"];
+        let mut guard = Running::start("guard", &words, Stdio::null());
+        guard.until("guard: watching");
+        let resolver = UdpSocket::bind("0.0.0.0:0").expect("a port is free");
+        resolver.connect("10.77.0.9:53").expect("a route");
+        resolver.set_read_timeout(Some(Duration::from_millis(300))).expect("a time");
+        let ask = || {
+            resolver.send(b"query")?;
+            resolver.recv(&mut [0; 9])
+        };
+        for _ in 0..2 {
+            assert_eq!(ask().expect_err("nobody answers").kind(), ErrorKind::WouldBlock, "{}", nft("list ruleset"));
+        }
+        let dropped = nft("list table ip mesh-hold");
+        assert!(dropped.contains("udp dport 15053") && dropped.contains("packets 2 "), "{dropped}");
+        scope(|scope| {
+            let over_tcp = scope.spawn(|| {
+                let to: SocketAddr = "10.77.0.9:53".parse().expect("an address");
+                TcpStream::connect_timeout(&to, patience(PATIENCE)).map(greeting)
+            });
+            let is_held = || {
+                !nft("list table ip mesh-hold")
+                    .contains("tcp dport 15053 tcp flags syn / fin,syn,rst,ack ct status dnat counter packets 0")
+            };
+            assert!(comes_true_within(patience(PATIENCE), is_held), "{}", nft("list ruleset"));
+            let (queries, connections) = (
+                UdpSocket::bind("127.0.0.1:15053").expect("nobody listens there"),
+                TcpListener::bind("127.0.0.1:15053").expect("nobody listens there"),
+            );
+            let _proxy = TcpListener::bind("127.0.0.1:15001").expect("nobody listens there");
+            guard.until("guard: connections to port 15001 are held no longer: the proxy listens");
+            greet(&connections);
+            assert_eq!(over_tcp.join().expect("it ends").expect("it is not refused"), "the proxy");
+            // The same socket asks again.
+            resolver.send(b"query").expect("it is sent");
+            assert_eq!(queries.recv_from(&mut [0; 9]).expect("it arrives").0, 5);
+            assert!(!nft("list tables").contains("mesh-hold"));
+        });
         assert_eq!(guard.end("TERM").0, Some(0));
     });
 }

@@ -144,6 +144,29 @@ fn oddities_that_are_kept_are_warned_of() {
 }
 
 #[test]
+fn ports_that_are_included_exclude_all_others_and_those_that_are_left_out_are_warned_of() {
+    let include = "KUMA_TRANSPARENT_PROXY_REDIRECT_INBOUND_INCLUDE_PORTS=80,8000-8010 \
+                   KUMA_TRANSPARENT_PROXY_REDIRECT_OUTBOUND_INCLUDE_PORTS=443";
+    let exclude = "--exclude-inbound-ports 22 --exclude-outbound-ports 443";
+    let config = given(&format!("{include} {exclude}"), &facts()).expect("valid");
+    assert_eq!(config.rules(), rules(include), "what is left out besides has no effect");
+    assert_eq!(config.warnings().len(), 2, "{:?}", config.warnings());
+    assert!(config.rules().to_string().contains("8010"), "a range of ours");
+    let off = given("KUMA_TRANSPARENT_PROXY_REDIRECT_OUTBOUND_ENABLED=false", &facts()).expect("valid");
+    assert_eq!(Mesh::outbound_port(&off), None, "nothing waits for a proxy");
+    assert!(!off.rules().to_string().contains("redirect to :15001"), "{}", off.rules());
+    assert!(off.rules().to_string().contains("redirect to :15006"), "{}", off.rules());
+    let file = |name: &str, value: &str| {
+        let flags = KumaFlags::parse([""; 0], [("", ""); 0]).expect("valid");
+        let flags = flags.with_file([(name.to_owned(), value.to_owned())]);
+        flags.and_then(|flags| flags.resolve(&facts())).expect("valid").rules()
+    };
+    assert_eq!(file("redirect-outbound", "false"), off.rules());
+    let inbound = "KUMA_TRANSPARENT_PROXY_REDIRECT_INBOUND_INCLUDE_PORTS=80";
+    assert_eq!(file("include-inbound-ports", "80"), rules(inbound));
+}
+
+#[test]
 fn of_several_configurations_the_later_one_counts() {
     let flags =
         KumaFlags::parse(["--config", "/a.yaml", "--config={\"redirect\": {}}", "--config", "-"], [("", ""); 0]);
@@ -235,7 +258,12 @@ fn what_cannot_be_is_refused_by_name() {
         ("--no-such-flag", "--no-such-flag"),
         ("--wait x", "--wait \"x\""),
         ("--max-retries=-1", "--max-retries"),
-        ("KUMA_TRANSPARENT_PROXY_REDIRECT_OUTBOUND_ENABLED=false", "not supported"),
+        ("KUMA_TRANSPARENT_PROXY_REDIRECT_OUTBOUND_ENABLED=maybe", "KUMA_TRANSPARENT_PROXY_REDIRECT_OUTBOUND_ENABLED"),
+        ("KUMA_TRANSPARENT_PROXY_REDIRECT_INBOUND_INCLUDE_PORTS=0", "REDIRECT_INBOUND_INCLUDE_PORTS \"0\""),
+        ("KUMA_TRANSPARENT_PROXY_REDIRECT_OUTBOUND_INCLUDE_PORTS=x", "REDIRECT_OUTBOUND_INCLUDE_PORTS \"x\""),
+        ("KUMA_TRANSPARENT_PROXY_REDIRECT_INBOUND_EXCLUDE_PORTS_FOR_UIDS=1000", "not supported"),
+        ("--include-inbound-ports 80", "--include-inbound-ports"),
+        ("--redirect-outbound=false", "--redirect-outbound"),
         ("KUMA_TRANSPARENT_PROXY_IP_FAMILY_MODE=v4", "KUMA_TRANSPARENT_PROXY_IP_FAMILY_MODE"),
         ("KUMA_TRANSPARENT_PROXY_EBPF_ENABLED=true", "not supported"),
     ] {

@@ -13,14 +13,17 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use kuma::{BOTH, facts, original};
+use kuma::{BOTH, PREFIX, facts, original};
 use nftmesh::mesh::kuma::{KumaFacts, KumaFlags};
 use nftmesh::model::Ruleset;
 use proven::{proven, saved};
 
 #[track_caller]
 fn assert_original(words: &str, facts: &KumaFacts) {
-    let config = KumaFlags::parse(words.split_whitespace(), [("", ""); 0]).and_then(|flags| flags.resolve(facts));
+    let (variables, flags): (Vec<&str>, Vec<&str>) =
+        words.split_whitespace().partition(|word| word.starts_with(PREFIX));
+    let variables = variables.iter().filter_map(|word| word.split_once('='));
+    let config = KumaFlags::parse(flags, variables).and_then(|flags| flags.resolve(facts));
     let ours = Ruleset::from(&config.unwrap_or_else(|error| panic!("{words}: {error}")));
     ours.validate_strictly().unwrap_or_else(|problems| panic!("{words}: {problems}"));
     let theirs = [false, true].map(|ipv6| original(words, ipv6, facts));
@@ -48,6 +51,9 @@ const OPTIONS: &[&str] = &[
     "--redirect-outbound-insert-instead-of-append",
     "--ip-family-mode ipv4",
     "--kuma-dp-user root",
+    "KUMA_TRANSPARENT_PROXY_REDIRECT_OUTBOUND_ENABLED=false",
+    "KUMA_TRANSPARENT_PROXY_REDIRECT_INBOUND_INCLUDE_PORTS=80,8080",
+    "KUMA_TRANSPARENT_PROXY_REDIRECT_OUTBOUND_INCLUDE_PORTS=53,443,9000",
 ];
 
 const DNS: &[&str] = &["", "--redirect-dns", "--redirect-all-dns-traffic"];

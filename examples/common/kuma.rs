@@ -89,9 +89,8 @@ fn collect(path: &str, value: &Value, into: &mut Vec<(String, String)>) -> Resul
         into.push(((*flag).to_owned(), text(path, value)?));
         return Ok(());
     }
-    let changes = ["includePorts", "inbound.excludePortsForUIDs", "outbound.enabled", "ebpf.enabled"];
-    let is_off = matches!(value, Value::Null | Value::Bool(false))
-        || path == "redirect.outbound.enabled" && *value == Value::Bool(true);
+    let changes = ["inbound.excludePortsForUIDs", "ebpf.enabled"];
+    let is_off = matches!(value, Value::Null | Value::Bool(false));
     if changes.iter().any(|end| path.ends_with(end)) && !is_off {
         return Err(format!("the configuration: {path}: this is not supported; leave it out"));
     }
@@ -123,6 +122,9 @@ const KEYS: &[(&str, &str)] = &[
     ("redirect.outbound.port", "redirect-outbound-port"),
     ("redirect.inbound.excludePorts", "exclude-inbound-ports"),
     ("redirect.outbound.excludePorts", "exclude-outbound-ports"),
+    ("redirect.outbound.enabled", "redirect-outbound"),
+    ("redirect.inbound.includePorts", "include-inbound-ports"),
+    ("redirect.outbound.includePorts", "include-outbound-ports"),
     ("redirect.inbound.excludePortsForIPs", "exclude-inbound-ips"),
     ("redirect.outbound.excludePortsForIPs", "exclude-outbound-ips"),
     ("redirect.outbound.excludePortsForUIDs", "exclude-outbound-ports-for-uids"),

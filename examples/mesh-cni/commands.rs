@@ -75,8 +75,13 @@ struct Captured {
     mesh: Arc<dyn Mesh>,
 }
 
-/// Opens the pod, and finds what is wanted in it; `None` where it is left alone.
-fn wanted(environment: &Environment, config: &Config) -> Result<Option<Captured>, Failure> {
+/// Opens the pod, finds what is wanted in it, and does the work there, on one thread in its
+/// namespace; `None` where it is left alone.
+fn captured<T: Send>(
+    environment: &Environment,
+    config: &Config,
+    work: impl FnOnce(Captured) -> Result<T, Failure> + Send,
+) -> Result<Option<T>, Failure> {
     let Some(previous) = &config.previous else {
         let details = "it has to come behind the plugin that makes the pod's interface";
         return Err(Failure::new(failure::CONFIGURATION, "required prevResult missing", details));
@@ -94,18 +99,21 @@ fn wanted(environment: &Environment, config: &Config) -> Result<Option<Captured>
         return Ok(None);
     };
     let failed = |error: nftmesh::Error| Failure::of("the pod cannot be read", &error);
-    let mut pod = namespace.pod().map_err(failed)?;
-    let network = Network { addresses: pod.addresses().map_err(failed)?, previous: &previous };
-    match mesh::wanted(config, &known, &network)? {
-        Wanted::Nothing(why) => {
-            log(config, &format!("the pod is left alone: {why}"));
-            Ok(None)
+    let inside = || {
+        let mut pod = namespace.pod().map_err(failed)?;
+        let network = Network { addresses: pod.addresses().map_err(failed)?, previous: &previous };
+        match mesh::wanted(config, &known, &network)? {
+            Wanted::Nothing(why) => {
+                log(config, &format!("the pod is left alone: {why}"));
+                Ok(None)
+            }
+            Wanted::Rules(mesh, remarks) => {
+                mesh.warnings().iter().chain(&remarks).for_each(|warning| log(config, warning));
+                work(Captured { pod, mesh: mesh.into() }).map(Some)
+            }
         }
-        Wanted::Rules(mesh, remarks) => {
-            mesh.warnings().iter().chain(&remarks).for_each(|warning| log(config, warning));
-            Ok(Some(Captured { pod, mesh: mesh.into() }))
-        }
-    }
+    };
+    namespace.run(inside).map_err(failed)?
 }
 
 /// Checks a configuration as for a pod with addresses of both families, of which nothing is known.
@@ -115,19 +123,24 @@ pub(crate) fn check_without_pod(config: &Config) -> Result<(), Failure> {
 }
 
 fn add(environment: &Environment, config: &Config) -> Result<String, Failure> {
-    if let Some(Captured { mut pod, mesh }) = wanted(environment, config)? {
-        let listens = mesh.outbound_port().is_none_or(|port| pod.listens(port).unwrap_or(false));
-        let mesh = if config.hold && !listens { Arc::new(Held::new(mesh)) } else { mesh };
+    captured(environment, config, |Captured { mut pod, mesh }| {
+        let listens = || mesh.outbound_port().is_none_or(|port| pod.listens(port).unwrap_or(false));
+        let mesh = if config.hold && !listens() { Arc::new(Held::new(mesh)) } else { mesh };
         let changes =
             pod.install(&*mesh).map_err(|error| Failure::of("the rules of the mesh are not installed", &error))?;
         changes.to_string().lines().for_each(|line| log(config, line));
-    }
+        changes.precedence.lines().for_each(|line| log(config, &line));
+        Ok(())
+    })?;
     let previous = config.previous.as_ref().map(|previous| previous.get()).unwrap_or_default();
     Ok(format!("{previous}\n"))
 }
 
 fn check(environment: &Environment, config: &Config) -> Result<(), Failure> {
-    let Some(Captured { mut pod, mesh }) = wanted(environment, config)? else { return Ok(()) };
+    captured(environment, config, |captured| check_inside(captured, config)).map(drop)
+}
+
+fn check_inside(Captured { mut pod, mesh }: Captured, config: &Config) -> Result<(), Failure> {
     let mut plan = |mesh: &dyn Mesh| {
         let plan = pod.plan(mesh, Leftovers::Keep);
         plan.map_err(|error| Failure::of("the rules of the mesh cannot be read", &error))
@@ -154,7 +167,7 @@ fn delete(environment: &Environment, config: &Config) -> Result<(), Failure> {
         outcome => outcome?,
     };
     let failed = |error: nftmesh::Error| Failure::of("the rules of the mesh are not removed", &error);
-    namespace.pod().and_then(|mut pod| pod.remove()).map(drop).map_err(failed)
+    namespace.run(|| namespace.pod()?.remove()).and_then(|removed| removed).map(drop).map_err(failed)
 }
 
 fn status(config: &Config) -> Result<(), Failure> {

@@ -80,7 +80,12 @@ impl Workers {
 }
 
 fn open(path: &Path, tenant: &Tenant, hold: Option<Duration>) -> nftmesh::Result<(Keeper, Changes)> {
-    let namespace = NetNs::from_path(path)?;
+    // All of it on one thread inside: each of its parts would start one of its own.
+    NetNs::from_path(path)?.run(|| inside(path, tenant, hold))?
+}
+
+fn inside(path: &Path, tenant: &Tenant, hold: Option<Duration>) -> nftmesh::Result<(Keeper, Changes)> {
+    let namespace = NetNs::current()?;
     let mut pod = namespace.pod()?;
     pod.hold()?;
     // The files of this process are the node's, not the pod's.

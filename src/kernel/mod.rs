@@ -36,6 +36,8 @@ mod hub;
 mod legacy;
 mod links;
 mod listener;
+#[cfg(feature = "mesh")]
+mod listening;
 mod live;
 mod narrow;
 mod netns;
@@ -68,6 +70,8 @@ pub use legacy::legacy_tables;
 #[cfg(feature = "mesh")]
 pub(crate) use legacy::names as legacy_names;
 pub use links::interfaces;
+#[cfg(feature = "mesh")]
+pub(crate) use listening::listens;
 pub use live::{Kernel, Prepared};
 pub use netns::NetNs;
 pub use nftables::Nftables;

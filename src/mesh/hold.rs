@@ -4,6 +4,9 @@
 //! their first connection is refused. While they are held, the first packets of such connections
 //! are dropped without an answer: the kernel of the application sends them again, after one second,
 //! then three, and so on, and connects once they are no longer held.
+//!
+//! Where DNS goes to the proxy, queries are dropped in the same way, over UDP and TCP: a resolver
+//! asks again after its time-out, mostly some seconds, where it would have given up on a refusal.
 
 use std::sync::Arc;
 
@@ -15,7 +18,7 @@ use crate::model::{
 /// A mesh whose outbound connections are held back. Installing the mesh itself lets them go, see
 /// [`Pod::install`](crate::pod::Pod::install).
 ///
-/// Only TCP that rules have sent to the proxy is held. What the proxy itself sends, what is left
+/// Only TCP and DNS that rules have sent to the proxy are held. What the proxy itself sends, what is left
 /// alone and what arrives from outside is not.
 ///
 /// ```
@@ -51,7 +54,7 @@ impl Mesh for Held {
         // A table of another family would track connections of a family that is left untouched.
         let family = rules.tables.first().map(|table| table.family);
         if let (Some(family), Some(port)) = (family, self.mesh.outbound_port()) {
-            rules.tables.push(table(family, port));
+            rules.tables.push(table(family, port, self.mesh.dns_port()));
         }
         rules
     }
@@ -72,11 +75,17 @@ pub(super) fn tables() -> Vec<TableId> {
 
 /// Drops them where they arrive: a packet that is dropped where it leaves is an error to some
 /// programs.
-fn table(family: Family, port: u16) -> Table {
-    let first = Rule::new().iifname("lo").tcp_dport(port).tcp_flags(masked(TcpFlags::SYN, BEGINNING));
-    let rule = first.matches(ct_status(CtStatus::DNAT)).counter().drop();
+fn table(family: Family, port: u16, dns: Option<u16>) -> Table {
+    let held = |first: Rule| {
+        let rule = first.matches(ct_status(CtStatus::DNAT)).counter().drop();
+        rule.comment("held until the proxy listens")
+    };
+    let on_lo = || Rule::new().iifname("lo");
+    let connections = [port].into_iter().chain(dns).map(|port| on_lo().tcp_dport(port));
+    let connections = connections.map(|first| held(first.tcp_flags(masked(TcpFlags::SYN, BEGINNING))));
+    let queries = dns.map(|port| held(on_lo().udp_dport(port)));
     let chain = Chain::base("input", ChainType::Filter, Hook::Input, Priority::FILTER);
-    Table::new(family, TABLE).chain(chain.rules([rule.comment("held until the proxy listens")]))
+    Table::new(family, TABLE).chain(chain.rules(connections.chain(queries)))
 }
 
 const TABLE: &str = "mesh-hold";

@@ -46,6 +46,11 @@ pub trait Mesh: Send + Sync {
         self.changed().and_then(Mesh::outbound_port)
     }
 
+    /// Returns the port of the proxy to which DNS goes; `None` where DNS is not captured.
+    fn dns_port(&self) -> Option<u16> {
+        self.changed().and_then(Mesh::dns_port)
+    }
+
     /// Returns where it is installed, which decides what an installation replaces.
     fn site(&self) -> Site {
         self.changed().map_or(Site::Pod, Mesh::site)

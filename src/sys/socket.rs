@@ -14,6 +14,9 @@ pub(crate) enum Bus {
     Netfilter,
     /// `NETLINK_ROUTE`.
     Route,
+    /// `NETLINK_SOCK_DIAG`.
+    #[cfg(feature = "mesh")]
+    SocketDiagnosis,
     /// `NETLINK_USERSOCK`, between processes.
     #[cfg(test)]
     Usersock,
@@ -40,6 +43,8 @@ impl NetlinkSocket {
         let bus = match bus {
             Bus::Netfilter => libc::NETLINK_NETFILTER,
             Bus::Route => libc::NETLINK_ROUTE,
+            #[cfg(feature = "mesh")]
+            Bus::SocketDiagnosis => libc::NETLINK_SOCK_DIAG,
             #[cfg(test)]
             Bus::Usersock => libc::NETLINK_USERSOCK,
         };

@@ -20,6 +20,9 @@ pub fn facts(nameservers: &[&str]) -> KumaFacts {
 
 pub const BOTH: &[&str] = &["10.255.255.53", "fd77::53"];
 
+/// What the variables begin with.
+pub const PREFIX: &str = "KUMA_TRANSPARENT_PROXY_";
+
 /// A chain of iptables that is filled as the original does it: what is inserted goes after what
 /// was inserted before, what is appended goes to the end.
 #[derive(Default)]
@@ -50,6 +53,12 @@ impl<'w> Words<'w> {
 
     fn one(&self, name: &str) -> Option<&'w str> {
         self.all(name).pop()
+    }
+
+    /// Returns the value of a variable, which has no flag.
+    fn variable(&self, name: &str) -> Option<&'w str> {
+        let short = |word: &&'w str| Some(word.strip_prefix(PREFIX)?.strip_prefix(name)?.strip_prefix('=')?);
+        self.0.iter().find_map(short)
     }
 
     fn has(&self, name: &str) -> bool {
@@ -150,13 +159,25 @@ pub fn original(words: &str, ipv6: bool, facts: &KumaFacts) -> String {
         for from in lists("--exclude-inbound-ips").into_iter().filter(of_family) {
             mesh_in.append(format!("-s {from} -j RETURN"));
         }
+        let only = words.variable("REDIRECT_INBOUND_INCLUDE_PORTS");
+        for port in only.into_iter().flat_map(|list| list.split(',')) {
+            mesh_in.append(format!("-p tcp --dport {port} -j REDIRECT --to-ports {inbound}"));
+        }
         // A list that is given again replaces the one before.
-        for port in words.one("--exclude-inbound-ports").into_iter().flat_map(|list| list.split(',')) {
+        let left_out = words.one("--exclude-inbound-ports").filter(|_| only.is_none());
+        for port in left_out.into_iter().flat_map(|list| list.split(',')) {
             mesh_in.append(format!("-p tcp --dport {port} -j RETURN"));
         }
-        mesh_in.append(format!("-p tcp -j REDIRECT --to-ports {inbound}"));
+        if only.is_none() {
+            mesh_in.append(format!("-p tcp -j REDIRECT --to-ports {inbound}"));
+        }
     }
-    for port in words.one("--exclude-outbound-ports").into_iter().flat_map(|list| list.split(',')) {
+    if words.variable("REDIRECT_OUTBOUND_ENABLED") == Some("false") {
+        mesh_out.append("-p tcp -j RETURN");
+    }
+    let only = words.variable("REDIRECT_OUTBOUND_INCLUDE_PORTS");
+    let left_out = words.one("--exclude-outbound-ports").filter(|_| only.is_none());
+    for port in left_out.into_iter().flat_map(|list| list.split(',')) {
         mesh_out.append(format!("-p tcp --dport {port} -j RETURN"));
     }
     mesh_out.append(format!("-s {passed} -o lo -j RETURN"));
@@ -165,7 +186,12 @@ pub fn original(words: &str, ipv6: bool, facts: &KumaFacts) -> String {
     mesh_out.append(format!("-o lo -p tcp -m owner ! --uid-owner {uid} -j RETURN"));
     mesh_out.append(format!("-m owner --uid-owner {uid} -j RETURN"));
     mesh_out.append(format!("-d {loopback} -j RETURN"));
-    mesh_out.append(format!("-p tcp -j REDIRECT --to-ports {outbound}"));
+    match only {
+        None => mesh_out.append(format!("-p tcp -j REDIRECT --to-ports {outbound}")),
+        Some(list) => list
+            .split(',')
+            .for_each(|port| mesh_out.append(format!("-p tcp --dport {port} -j REDIRECT --to-ports {outbound}"))),
+    }
 
     let tables = [
         ("raw", vec![("PREROUTING", raw_in), ("OUTPUT", raw_out)]),

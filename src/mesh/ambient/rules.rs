@@ -71,6 +71,10 @@ impl Mesh for AmbientConfig {
         AmbientConfig::warnings(self).to_vec()
     }
 
+    fn dns_port(&self) -> Option<u16> {
+        self.given.dns_capture.then_some(ports::AGENT_DNS)
+    }
+
     fn outbound_port(&self) -> Option<u16> {
         Some(ports::OUTBOUND)
     }

@@ -2,7 +2,7 @@
 
 use super::rules::{FAMILIES, TABLES};
 use super::{Interception, InterfacePattern, IstioConfig};
-use crate::mesh::{Mesh, Original};
+use crate::mesh::{DnsCapture, Mesh, Original, ports};
 use crate::model::{Ruleset, TableId};
 use crate::routes::RoutePlan;
 
@@ -31,6 +31,10 @@ impl Mesh for IstioConfig {
 
     fn outbound_port(&self) -> Option<u16> {
         Some(self.outbound_port)
+    }
+
+    fn dns_port(&self) -> Option<u16> {
+        (self.dns != DnsCapture::Off).then_some(ports::AGENT_DNS)
     }
 
     /// Its chains are those named `ISTIO_*`. For TPROXY it has rules in the base chains of mangle,

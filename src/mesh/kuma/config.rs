@@ -28,12 +28,15 @@ impl KumaConfig {
             inbound: Some(15006),
             self_port: 15006,
             outbound_port: 15001,
+            captures_outbound: true,
             dns: DnsCapture::Off,
             dns_port: 15053,
             dns_zones: true,
             dns_over_tcp: false,
             exclude_inbound_ports: PortRanges::default(),
             exclude_outbound_ports: PortRanges::default(),
+            include_inbound_ports: PortRanges::default(),
+            include_outbound_ports: PortRanges::default(),
             exclude_inbound_ips: Cidrs::default(),
             exclude_outbound_ips: Cidrs::default(),
             exclude_for_uids: Vec::new(),
@@ -94,6 +97,7 @@ pub struct KumaConfigBuilder {
     /// The port to which calls of the proxy to its own pod go.
     pub(super) self_port: u16,
     pub(super) outbound_port: u16,
+    pub(super) captures_outbound: bool,
     pub(super) dns: DnsCapture,
     pub(super) dns_port: u16,
     pub(super) dns_zones: bool,
@@ -101,6 +105,10 @@ pub struct KumaConfigBuilder {
     pub(super) dns_over_tcp: bool,
     pub(super) exclude_inbound_ports: PortRanges,
     pub(super) exclude_outbound_ports: PortRanges,
+    /// All if it is empty.
+    pub(super) include_inbound_ports: PortRanges,
+    /// All if it is empty.
+    pub(super) include_outbound_ports: PortRanges,
     pub(super) exclude_inbound_ips: Cidrs,
     pub(super) exclude_outbound_ips: Cidrs,
     pub(super) exclude_for_uids: Vec<UidExclusion>,
@@ -135,6 +143,12 @@ impl KumaConfigBuilder {
         KumaConfigBuilder { outbound_port, ..self }
     }
 
+    /// Sets whether outbound TCP is captured. DNS over UDP, and what arrives on a virtual network,
+    /// are in any case; calls of the proxy to its own pod are not.
+    pub fn capture_outbound(self, capture: bool) -> Self {
+        KumaConfigBuilder { captures_outbound: capture, ..self }
+    }
+
     /// Sets which DNS queries over UDP go to the proxy.
     pub fn dns(self, dns: DnsCapture) -> Self {
         KumaConfigBuilder { dns, ..self }
@@ -164,6 +178,17 @@ impl KumaConfigBuilder {
     /// Leaves these outbound TCP ports alone.
     pub fn exclude_outbound_ports(self, ports: PortRanges) -> Self {
         KumaConfigBuilder { exclude_outbound_ports: ports, ..self }
+    }
+
+    /// Captures inbound TCP to these ports alone, whichever are left alone; to all if there are none.
+    pub fn include_inbound_ports(self, ports: PortRanges) -> Self {
+        KumaConfigBuilder { include_inbound_ports: ports, ..self }
+    }
+
+    /// Captures outbound TCP to these ports alone, whichever are left alone; to all if there are
+    /// none.
+    pub fn include_outbound_ports(self, ports: PortRanges) -> Self {
+        KumaConfigBuilder { include_outbound_ports: ports, ..self }
     }
 
     /// Leaves inbound connections from these ranges alone.
@@ -212,6 +237,8 @@ impl KumaConfigBuilder {
         let lists = [
             ("exclude-inbound-ports", &self.exclude_inbound_ports),
             ("exclude-outbound-ports", &self.exclude_outbound_ports),
+            ("include-inbound-ports", &self.include_inbound_ports),
+            ("include-outbound-ports", &self.include_outbound_ports),
         ];
         let of_uids = self.exclude_for_uids.iter().map(|exclusion| (FOR_UIDS, &exclusion.ports));
         for (name, ports) in lists.into_iter().chain(of_uids) {
@@ -240,7 +267,16 @@ impl KumaConfigBuilder {
             let port = self.dns_port;
             format!("vnet: DNS over UDP that arrives goes to port {port}, though DNS of the pod is not captured")
         });
-        let warnings: Vec<String> = ranges.chain(networks).chain(without_dns).collect();
+        let lists = [
+            ("inbound", &self.include_inbound_ports, &self.exclude_inbound_ports),
+            ("outbound", &self.include_outbound_ports, &self.exclude_outbound_ports),
+        ];
+        let both = lists.into_iter().filter(|(_, include, exclude)| !include.is_empty() && !exclude.is_empty());
+        let both = both
+            .map(|(which, ..)| format!("exclude-{which}-ports: they have no effect where {which} ports are included"));
+        let off = (!self.captures_outbound && !self.include_outbound_ports.is_empty())
+            .then(|| "outbound ports that are included have no effect, as outbound is off".to_owned());
+        let warnings: Vec<String> = ranges.chain(networks).chain(without_dns).chain(both).chain(off).collect();
         self.warnings.extend(warnings);
     }
 }

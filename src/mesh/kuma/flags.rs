@@ -139,7 +139,7 @@ impl KumaFlags {
             let Some(short) = spelled.strip_prefix(PREFIX).filter(|_| !value.is_empty()) else {
                 continue;
             };
-            match VARIABLES.iter().find(|(_, known)| *known == short) {
+            match VARIABLES.iter().chain(WITHOUT_FLAG).find(|(_, known)| *known == short) {
                 Some((name, _)) => read.push(Given { name, spelled, value }),
                 None if UNSUPPORTED.iter().any(|(name, usual)| *name == short && *usual != value) => {
                     return Err(fault(spelled, "this is not supported; leave it out").into());
@@ -163,10 +163,11 @@ impl KumaFlags {
     pub fn with_file(mut self, values: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
         let mut added: Vec<Given> = Vec::new();
         for (name, value) in values {
-            let Some(flag) = FLAGS.iter().find(|flag| flag.name == name) else {
+            let names = FLAGS.iter().map(|flag| flag.name).chain(WITHOUT_FLAG.iter().map(|(name, _)| *name));
+            let Some(known) = names.into_iter().find(|known| *known == name) else {
                 return Err(fault(name, "there is no such option; --help lists all").into());
             };
-            added.push(Given { name: flag.name, spelled: name, value });
+            added.push(Given { name: known, spelled: name, value });
         }
         self.file.retain(|given| added.iter().all(|later| later.name != given.name));
         self.file.extend(added);
@@ -201,6 +202,9 @@ impl KumaFlags {
         config = config.capture_inbound(self.switch(INBOUND, true)?);
         config.exclude_inbound_ports = self.ports(NOT_INBOUND, &mut config.warnings)?;
         config.exclude_outbound_ports = self.ports(NOT_OUTBOUND, &mut config.warnings)?;
+        config.include_inbound_ports = self.ports(ONLY_INBOUND, &mut config.warnings)?;
+        config.include_outbound_ports = self.ports(ONLY_OUTBOUND, &mut config.warnings)?;
+        config = config.capture_outbound(self.switch(OUTBOUND, true)?);
         config.exclude_inbound_ips = self.ranges(NOT_FROM)?;
         config.exclude_outbound_ips = self.ranges(NOT_TO)?;
         for given in self.all(NOT_OF) {
@@ -388,14 +392,18 @@ const VARIABLES: &[(&str, &str)] = &[
     ("store-firewalld", "STORE_FIREWALLD"),
 ];
 
-/// Variables that change what is captured, and have no flag, and the values that change nothing.
-const UNSUPPORTED: &[(&str, &str)] = &[
-    ("REDIRECT_INBOUND_INCLUDE_PORTS", ""),
-    ("REDIRECT_INBOUND_EXCLUDE_PORTS_FOR_UIDS", ""),
-    ("REDIRECT_OUTBOUND_ENABLED", "true"),
-    ("REDIRECT_OUTBOUND_INCLUDE_PORTS", ""),
-    ("EBPF_ENABLED", "false"),
+/// Options of the file that have no flag, by a name like those of flags, and their variables.
+const WITHOUT_FLAG: &[(&str, &str)] = &[
+    (OUTBOUND, "REDIRECT_OUTBOUND_ENABLED"),
+    (ONLY_INBOUND, "REDIRECT_INBOUND_INCLUDE_PORTS"),
+    (ONLY_OUTBOUND, "REDIRECT_OUTBOUND_INCLUDE_PORTS"),
 ];
+const OUTBOUND: &str = "redirect-outbound";
+const ONLY_INBOUND: &str = "include-inbound-ports";
+const ONLY_OUTBOUND: &str = "include-outbound-ports";
+
+/// Variables that change what is captured, are not supported, and the values that change nothing.
+const UNSUPPORTED: &[(&str, &str)] = &[("REDIRECT_INBOUND_EXCLUDE_PORTS_FOR_UIDS", ""), ("EBPF_ENABLED", "false")];
 
 /// Numbers that change nothing; they are checked.
 const NUMBERS: &[&str] = &["wait", "wait-interval", "max-retries"];

@@ -14,7 +14,7 @@ use super::config::{KumaConfig, KumaConfigBuilder, VirtualNetwork};
 use super::exclusion::{Protocols, UidExclusion};
 use crate::mesh::dns::{DnsCapture, Loopback, Zones};
 use crate::mesh::sets::{Destinations, End, interfaces, ports};
-use crate::mesh::{InterfacePattern, Mesh, Original, Priorities, ports as well_known, with};
+use crate::mesh::{InterfacePattern, Mesh, Original, PortRanges, Priorities, ports as well_known, with};
 use crate::model::{
     Chain, ChainType, CtState, Family, Hook, Match, Nfproto, Protocol, Rule, Ruleset, Table, TableId, ip_daddr,
     ip_saddr, ip6_daddr, ip6_saddr, nfproto, not, skuid,
@@ -48,8 +48,12 @@ impl Mesh for KumaConfig {
         KumaConfig::warnings(self).to_vec()
     }
 
+    fn dns_port(&self) -> Option<u16> {
+        (self.given.captured_dns() != DnsCapture::Off).then_some(self.given.dns_port)
+    }
+
     fn outbound_port(&self) -> Option<u16> {
-        Some(self.given.outbound_port)
+        self.given.captures_outbound.then_some(self.given.outbound_port)
     }
 
     fn original(&self) -> Original {
@@ -132,12 +136,12 @@ impl KumaConfigBuilder {
             let rule = from.iter().cloned().fold(Rule::new().l4proto(Protocol::TCP), Rule::matches);
             alone(rule, "sources that are left alone")
         }));
-        if !self.exclude_inbound_ports.is_empty() {
+        if self.include_inbound_ports.is_empty() && !self.exclude_inbound_ports.is_empty() {
             let rule = Rule::new().tcp_dport(ports(self.exclude_inbound_ports.iter()));
             rules.push(alone(rule, "inbound ports that are left alone"));
         }
-        let all = Rule::new().l4proto(Protocol::TCP).counter().redirect_to(port);
-        rules.push(all.comment("inbound, to the proxy"));
+        let captured = captured(&self.include_inbound_ports).counter().redirect_to(port);
+        rules.push(captured.comment("inbound, to the proxy"));
         rules
     }
 
@@ -173,6 +177,9 @@ impl KumaConfigBuilder {
             let rule = rule.udp_dport(well_known::DNS).counter().redirect_to(self.dns_port);
             rule.comment("DNS over UDP, to the proxy")
         }));
+        if !self.captures_outbound {
+            return rules;
+        }
         for start in self.families_with(dns).into_iter().filter(|_| !self.dns_over_tcp) {
             let tcp = start.tcp_dport(well_known::DNS);
             let own = tcp.clone().skuid(self.proxy_uid).counter().goto(OUTBOUND);
@@ -185,10 +192,13 @@ impl KumaConfigBuilder {
 
     /// Only TCP gets here.
     fn outbound(&self) -> Vec<Rule> {
+        if !self.captures_outbound {
+            return Vec::new();
+        }
         let alone = |rule: Rule, why: &str| rule.counter().r#return().comment(why);
         let lo = || Rule::new().oifname("lo");
         let mut rules = Vec::new();
-        if !self.exclude_outbound_ports.is_empty() {
+        if self.include_outbound_ports.is_empty() && !self.exclude_outbound_ports.is_empty() {
             let rule = Rule::new().tcp_dport(ports(self.exclude_outbound_ports.iter()));
             rules.push(alone(rule, "outbound ports that are left alone"));
         }
@@ -203,13 +213,21 @@ impl KumaConfigBuilder {
         rules.push(alone(Rule::new().skuid(self.proxy_uid), "what the proxy sends"));
         let loopback = self.each(ip_daddr(Ipv4Addr::LOCALHOST), ip6_daddr(Ipv6Addr::LOCALHOST));
         rules.extend(loopback.map(|to| alone(Rule::new().matches(to), "to loopback")));
-        let all = Rule::new().l4proto(Protocol::TCP).counter().redirect_to(self.outbound_port);
-        rules.push(all.comment("outbound, to the proxy"));
+        let captured = captured(&self.include_outbound_ports).counter().redirect_to(self.outbound_port);
+        rules.push(captured.comment("outbound, to the proxy"));
         rules
     }
 
     fn each(&self, v4: Match, v6: Match) -> impl Iterator<Item = Match> + use<> {
         [v4].into_iter().chain(self.ipv6.then_some(v6))
+    }
+}
+
+/// Returns the beginning of a rule for what is captured: these ports, or all without any.
+fn captured(included: &PortRanges) -> Rule {
+    match included.is_empty() {
+        true => Rule::new().l4proto(Protocol::TCP),
+        false => Rule::new().tcp_dport(ports(included.iter())),
     }
 }
 

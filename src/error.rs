@@ -17,9 +17,18 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A failure, described in one line together with the remedy.
 ///
-/// Branch on the predicates ([`is_conflict`](Error::is_conflict),
-/// [`is_permission`](Error::is_permission), ...); read every operation that the kernel refused from
-/// [`refusals`](Error::refusals).
+/// Branch on [`kind`](Error::kind) or on the predicates, read every fault that validation found
+/// from [`faults`](Error::faults), and every operation that the kernel refused from
+/// [`refusals`](Error::refusals):
+///
+/// | what happened | what tells |
+/// |---|---|
+/// | a capability is missing | [`is_permission`](Error::is_permission) |
+/// | this kernel, or the chain's hook, does not take it | [`is_unsupported`](Error::is_unsupported) |
+/// | the rule set is wrong, and where | [`is_invalid`](Error::is_invalid), [`faults`](Error::faults) |
+/// | somebody changed it meanwhile: read again and retry | [`is_overtaken`](Error::is_overtaken) |
+/// | it exists with another declaration, or is in use | [`is_conflict`](Error::is_conflict) otherwise |
+/// | a table, chain, set or rule is not there | [`is_not_found`](Error::is_not_found) |
 ///
 /// ```
 /// use nftmesh::prelude::*;
@@ -55,24 +64,41 @@ pub struct Error {
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The rule set changed in between (`ERESTART`), the object is in use (`EBUSY`), or it exists
-    /// with another declaration (`EEXIST`).
+    /// with another declaration (`EEXIST`). A retry helps only in the first case, which
+    /// [`Error::is_overtaken`] tells from the others.
+    #[doc(alias("EBUSY", "EEXIST", "ERESTART"))]
     Conflict,
     /// Rejected before the kernel saw anything.
     Invalid,
     /// A named object does not exist.
+    #[doc(alias = "ENOENT")]
     NotFound,
     /// None of the other kinds.
     Other,
     /// A capability is missing.
+    #[doc(alias("EACCES", "EPERM"))]
     Permission,
-    /// This kernel, or this hook, does not support it.
+    /// This kernel, or this hook, does not support it. The errno of the [`Refusal`] tells which:
+    /// `ENOENT` when the kernel is too old or was built without the expression, `EOPNOTSUPP` when
+    /// it takes the expression elsewhere, or with other options.
+    #[doc(alias("ENOENT", "EOPNOTSUPP"))]
     Unsupported,
 }
 
 pub(crate) use ErrorKind as Kind;
 
 impl Error {
-    pub(crate) fn new(kind: Kind, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    /// Creates an error of a kind, for a program that implements
+    /// [`Nftables`](crate::kernel::Nftables) itself; it prints as `source` does.
+    ///
+    /// ```
+    /// use nftmesh::prelude::*;
+    ///
+    /// let error = Error::new(ErrorKind::Permission, "CAP_NET_ADMIN is missing");
+    /// assert!(error.is_permission());
+    /// assert_eq!(error.to_string(), "CAP_NET_ADMIN is missing");
+    /// ```
+    pub fn new(kind: ErrorKind, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Error { kind, source: source.into(), refusals: Vec::new() }
     }
 
@@ -120,11 +146,38 @@ impl Error {
         Error { kind: first.kind, source, refusals: first.refusals.clone() }
     }
 
-    /// Returns whether another change came first, or the object exists or is in use; reading again
-    /// and retrying may help.
+    /// Returns whether another change came first, or the object exists or is in use. A retry helps
+    /// only in the first case, see [`is_overtaken`](Self::is_overtaken).
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         self.kind == Kind::Conflict
+    }
+
+    /// Returns whether a transaction was refused only because somebody else committed after the
+    /// generation that it requires: nothing changed; read again, plan again and retry.
+    ///
+    /// [`Kernel::apply`](crate::Kernel::apply) does so itself.
+    ///
+    /// ```
+    /// use nftmesh::prelude::*;
+    ///
+    /// let mut kernel = Fake::new(); // or Kernel::open()
+    /// let host = TableId::new(Family::Inet, "host");
+    /// let plan = kernel.plan(&Ruleset::new().table(Table::from(&host)))?;
+    /// kernel.commit(&Transaction::new().add_table(&TableId::new(Family::Ip, "of-others")))?;
+    /// assert!(kernel.commit(&plan).unwrap_err().is_overtaken());
+    ///
+    /// let set = |key| Transaction::new().add_table(&host).add_set(&host, Set::new("s", [key]));
+    /// kernel.commit(&set(DataType::Ipv4))?;
+    /// let exists = kernel.commit(&set(DataType::Ipv6)).unwrap_err();
+    /// assert!(exists.is_conflict() && !exists.is_overtaken());
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias = "ERESTART")]
+    #[must_use]
+    pub fn is_overtaken(&self) -> bool {
+        let is_restart = |refusal: &Refusal| refusal.errno == libc::ERESTART;
+        self.is_conflict() && !self.refusals.is_empty() && self.refusals.iter().all(is_restart)
     }
 
     /// Returns whether this crate's own validation rejected the input; the kernel saw nothing.

@@ -94,17 +94,23 @@ fn a_snapshot_has_the_time_that_is_left_to_each_element() {
                 set pairs { type ipv4_addr . inet_service; flags interval,timeout; elements = { 10.0.0.0/8 . 80 timeout 1h }; }
             }",
         );
-        let snapshot = Kernel::open().expect("a socket").snapshot().expect("a snapshot");
-        let hours = |set: &str| {
-            let elements = snapshot.elements(&table().set(set)).expect("there is such a set");
+        let mut kernel = Kernel::open().expect("a socket");
+        let snapshot = kernel.snapshot().expect("a snapshot");
+        let hours_of = |elements: &[(Element, Option<Duration>)]| {
             let hours = |left: Duration| left.as_secs().div_ceil(3600);
             let lines = elements.iter().map(|(element, left)| format!("{} {:?}", element.key, left.map(hours)));
             lines.collect::<Vec<_>>()
         };
+        let hours = |set: &str| hours_of(&snapshot.elements(&table().set(set)).expect("there is such a set"));
         assert_eq!(hours("plain"), ["10.0.0.1 Some(1)", "10.0.0.2 None"]);
         assert_eq!(hours("ranges"), ["10.0.0.0/24 None", "10.0.2.0/24 Some(2)"]);
         assert_eq!(hours("pairs"), ["10.0.0.0/8 . 80 Some(1)"]);
         assert_eq!(snapshot.elements(&table().set("other")), None);
+        for set in ["plain", "ranges", "pairs"] {
+            let alone = kernel.elements(&table().set(set)).expect("an answer").expect("there is such a set");
+            assert_eq!(hours_of(&alone), hours(set));
+        }
+        assert_eq!(kernel.elements(&table().set("other")).expect("an answer"), None);
     });
 }
 

@@ -1,10 +1,12 @@
 //! Queries of one table, one chain or one set that do not read the rest of the rule sets.
 
+use std::time::Duration;
+
 use super::dump::Found;
 use super::live::Kernel;
 use super::snapshot::Reading;
 use crate::error::Result;
-use crate::model::{ChainId, Generation, Rule, RuleHandle, Set, SetId, TableId};
+use crate::model::{ChainId, Element, Generation, Rule, RuleHandle, Set, SetId, TableId};
 use crate::netlink::{self, Assembly, kind};
 use crate::state::{ChainState, SetState, TableState};
 
@@ -57,6 +59,28 @@ impl Kernel {
     pub fn set(&mut self, id: &SetId) -> Result<Option<Set>> {
         let (generation, assembly) = self.at_one_generation(|kernel| kernel.read_set(id))?;
         Ok(assembly.finish(generation).set(id))
+    }
+
+    /// Returns the elements of one set, each with the time until it expires, which is `None` for
+    /// one that stays. Returns `None` when there is no such set, or when it is
+    /// [opaque](Set::opaque).
+    ///
+    /// # Errors
+    /// Those of [`snapshot`](Self::snapshot).
+    ///
+    /// ```no_run
+    /// use nftmesh::prelude::*;
+    ///
+    /// let blocked = TableId::new(Family::Inet, "host").set("blocked");
+    /// for (element, left) in Kernel::open()?.elements(&blocked)?.unwrap_or_default() {
+    ///     println!("{}: {left:?}", element.key);
+    /// }
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("expires", "get element", "list set"))]
+    pub fn elements(&mut self, id: &SetId) -> Result<Option<Vec<(Element, Option<Duration>)>>> {
+        let (generation, assembly) = self.at_one_generation(|kernel| kernel.read_set(id))?;
+        Ok(assembly.finish(generation).elements(id))
     }
 
     /// Returns one chain without its rules.

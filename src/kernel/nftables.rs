@@ -1,17 +1,20 @@
 //! What programs need of nf_tables, whether it is the kernel's or in memory.
 
+use std::time::Duration;
+
 use super::fake::Fake;
 use super::live::Kernel;
 use super::sync::Applied;
 use crate::error::Result;
-use crate::model::{ChainId, Rule, RuleHandle, Ruleset, Set, SetId, TableId};
+use crate::model::{ChainId, Element, Rule, RuleHandle, Ruleset, Set, SetId, TableId};
 use crate::plan::{Difference, Transaction};
 use crate::state::{ChainState, Snapshot, TableState};
 
 /// What [`Kernel`] and [`Fake`] have in common, for programs that are tested without root.
 ///
 /// Each method is that of [`Kernel`] with the same name. A program may implement it too, for
-/// instance around a [`Fake`] that refuses every second commit.
+/// instance around a [`Fake`] that refuses every second commit, with an error of
+/// [`Error::new`](crate::Error::new).
 pub trait Nftables {
     /// [`Kernel::commit`].
     ///
@@ -66,6 +69,14 @@ pub trait Nftables {
     /// # Errors
     /// Those of [`Kernel::set`].
     fn set(&mut self, id: &SetId) -> Result<Option<Set>>;
+
+    /// [`Kernel::elements`].
+    ///
+    /// # Errors
+    /// Those of [`Kernel::elements`].
+    fn elements(&mut self, id: &SetId) -> Result<Option<Vec<(Element, Option<Duration>)>>> {
+        Ok(self.snapshot_of(std::slice::from_ref(&id.table))?.elements(id))
+    }
 
     /// [`Kernel::flush_ruleset`].
     ///
@@ -162,6 +173,10 @@ macro_rules! nftables {
 
             fn set(&mut self, id: &SetId) -> Result<Option<Set>> {
                 $type::set(self, id)
+            }
+
+            fn elements(&mut self, id: &SetId) -> Result<Option<Vec<(Element, Option<Duration>)>>> {
+                $type::elements(self, id)
             }
 
             fn flush_ruleset(&mut self) -> Result<()> {

@@ -1,9 +1,11 @@
 //! Questions about one table, one chain or one set, and what takes away.
 
+use std::time::Duration;
+
 use super::Fake;
 use crate::error::Result;
 use crate::kernel::Applied;
-use crate::model::{ChainId, Rule, RuleHandle, Ruleset, Set, SetId, TableId};
+use crate::model::{ChainId, Element, Rule, RuleHandle, Ruleset, Set, SetId, TableId};
 use crate::state::{ChainState, TableState};
 
 impl Fake {
@@ -41,6 +43,15 @@ impl Fake {
     /// None, as for [`snapshot`](Self::snapshot).
     pub fn set(&mut self, id: &SetId) -> Result<Option<Set>> {
         Ok(self.held_in(std::slice::from_ref(&id.table)).set(id))
+    }
+
+    /// Returns the elements of one set with the time until they expire, as
+    /// [`Kernel::elements`](crate::kernel::Kernel::elements) does.
+    ///
+    /// # Errors
+    /// None, as for [`snapshot`](Self::snapshot).
+    pub fn elements(&mut self, id: &SetId) -> Result<Option<Vec<(Element, Option<Duration>)>>> {
+        Ok(self.held_in(std::slice::from_ref(&id.table)).elements(id))
     }
 
     /// Deletes those of the tables that are there, as

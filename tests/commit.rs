@@ -3,7 +3,7 @@
 
 mod support;
 
-use nftmesh::kernel::{Kernel, NetNs};
+use nftmesh::kernel::{Fake, Kernel, NetNs};
 use nftmesh::model::{
     Chain, ChainType, DataType, Element, Family, Generation, Hook, Interval, Position, Priority, QueueFlags, Reject,
     Rule, RuleHandle, Ruleset, Set, SetFlags, Table, TableId, Tproxy, Value, set,
@@ -91,6 +91,27 @@ fn every_refused_operation_is_named_and_nothing_is_applied() {
         assert_eq!(kernel.generation().expect("a generation"), generation);
 
         kernel.commit(&Transaction::new().add_rule(&x, Rule::new().accept())).expect("the next one is not poisoned");
+    });
+}
+
+#[test]
+fn a_rule_at_a_position_that_is_not_there_names_the_handle() {
+    in_fresh_netns(|| {
+        let (mesh, mut kernel, mut fake) = (mesh(), Kernel::open().expect("a socket"), Fake::new());
+        let there = Transaction::new().add_table(&mesh).add_chain(&mesh, Chain::regular("x"));
+        kernel.commit(&there).and_then(|()| fake.commit(&there)).expect("committed");
+        let handle = RuleHandle(4711);
+        for (position, what) in [
+            (Position::Before(handle), "insert rule inet mesh/x before handle 4711"),
+            (Position::After(handle), "add rule inet mesh/x after handle 4711"),
+        ] {
+            let add = Transaction::new().insert_rule(&mesh.chain("x"), position, Rule::new().accept());
+            for refused in [kernel.commit(&add), fake.commit(&add)] {
+                let error = refused.expect_err("there is no such rule");
+                assert!(error.is_not_found(), "{error}");
+                assert_eq!(error.to_string(), format!("op 1 of 1, {what}: no such chain or rule handle (ENOENT)"));
+            }
+        }
     });
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::operation::Operation;
 use super::transaction::Transaction;
-use crate::model::{ChainKind, Family, Name, Position};
+use crate::model::{ChainId, ChainKind, Family, Name, Position};
 use crate::render::Blocks;
 use crate::render::script::{chain_block, element_block, object_block, rule, set_block, set_keyword, table_block};
 
@@ -125,7 +125,15 @@ impl Operation {
             Operation::AddChain { table, name, .. } => format!("add chain {table}/{name}"),
             Operation::AddElements { table, set } => format!("add element {table}/{}", set.name),
             Operation::AddObject { table, object } => format!("add {} {table}/{}", object.kind(), object.name),
-            Operation::AddRule { chain, .. } => format!("add rule {}/{}", chain.table, chain.name),
+            Operation::AddRule { chain, position, .. } => {
+                let ChainId { table, name } = chain;
+                match position {
+                    Position::After(handle) => format!("add rule {table}/{name} after handle {handle}"),
+                    Position::Before(handle) => format!("insert rule {table}/{name} before handle {handle}"),
+                    Position::First => format!("insert rule {table}/{name}"),
+                    Position::Last => format!("add rule {table}/{name}"),
+                }
+            }
             Operation::AddSet { table, set } => format!("add {} {table}/{}", set_keyword(set), set.name),
             Operation::AddTable { table, .. } => format!("add table {table}"),
             Operation::DeleteChain(chain) => format!("delete chain {}/{}", chain.table, chain.name),

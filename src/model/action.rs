@@ -15,6 +15,17 @@ use super::statement::Statement;
 use super::value::Value;
 
 /// A number of bytes: `quota over 25 mbytes`.
+///
+/// ```
+/// use nftmesh::model::{LimitWhen, Object, ObjectKind, Quota};
+/// use nftmesh::prelude::*;
+///
+/// let daily = Object::new("daily", Quota::new(25_000_000, LimitWhen::Over));
+/// let input = Chain::base("in", ChainType::Filter, Hook::Input, Priority::FILTER)
+///     .rule(Rule::new().object(ObjectKind::Quota, "daily").drop());
+/// Ruleset::new().table(Table::new(Family::Inet, "t").object(daily).chain(input)).validate()?;
+/// # Ok::<(), Error>(())
+/// ```
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_quota")]
@@ -25,6 +36,14 @@ pub struct Quota {
     pub when: LimitWhen,
     /// Bytes so far.
     pub used: u64,
+}
+
+impl Quota {
+    /// Creates a quota of which nothing is used yet.
+    #[must_use]
+    pub fn new(bytes: u64, when: LimitWhen) -> Self {
+        Quota { bytes, when, used: 0 }
+    }
 }
 
 /// A number of connections: `ct count over 20`.

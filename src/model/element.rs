@@ -1,7 +1,10 @@
 //! Elements of sets, maps and verdict maps: their keys, and what they map to.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use ipnetwork::IpNetwork;
 
 use super::name::Name;
 use super::opaque::Kept;
@@ -10,6 +13,9 @@ use super::statement::{Statement, Verdict};
 use super::value::Value;
 
 /// An element of a set, map or verdict map.
+///
+/// A number of 16 bits is a port; any other needs its meaning: [`kind::Mark`](super::kind::Mark),
+/// [`kind::Integer`](super::kind::Integer).
 ///
 /// Whatever can be a key is an element without a timeout: an address, prefix, range or port, or a
 /// tuple for a key of several fields.
@@ -123,6 +129,28 @@ impl Interval {
         let aligned = host & host.wrapping_add(1) == 0 && low & host == 0;
         let host_bits = 128 - host.leading_zeros();
         aligned.then(|| u8::try_from(width - host_bits).ok()).flatten()
+    }
+
+    /// Returns the prefix if this is one of addresses, as in `10.0.0.0/8`; a single address is one
+    /// of full length.
+    ///
+    /// ```
+    /// use nftmesh::prelude::*;
+    ///
+    /// let network: IpNetwork = "10.0.0.0/8".parse().expect("a prefix");
+    /// let element = Element::new(network); // or one that was read
+    /// let networks: Vec<IpNetwork> = element.key.parts().iter().filter_map(|part| part.network()).collect();
+    /// assert_eq!(networks, [network]);
+    /// ```
+    #[doc(alias("cidr", "prefix"))]
+    #[must_use]
+    pub fn network(&self) -> Option<IpNetwork> {
+        let address = match self.low {
+            Value::Ipv4(low) => IpAddr::V4(low),
+            Value::Ipv6(low) => IpAddr::V6(low),
+            _ => return None,
+        };
+        IpNetwork::new(address, self.prefix_len()?).ok()
     }
 
     /// Converts to the right-hand side of a match.

@@ -57,7 +57,7 @@ macro_rules! fields {
             Osf(Osf),
             /// Bytes of a header by their place.
             Payload(RawPayload),
-            /// An ancestor of the control group (version 2) of the socket that would receive the packet.
+            /// An ancestor of the control group (version 2) of the packet's socket.
             SocketCgroup(SocketCgroup),
             /// A hash of the packet that is the same in both directions.
             Symhash(Symhash),

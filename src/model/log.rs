@@ -1,6 +1,14 @@
 //! Log entries.
 
 /// A log entry.
+///
+/// ```
+/// use nftmesh::prelude::*;
+///
+/// let log = Log::new().prefix("dropped: ").level(LogLevel::Info);
+/// let rule = Rule::new().limit(Limit::packets(5, LimitUnit::Minute)).log(log);
+/// assert_eq!(rule.to_string(), "limit rate 5/minute log prefix \"dropped: \" level info");
+/// ```
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -81,6 +89,12 @@ impl Log {
     /// Longest prefix in bytes: `NF_LOG_PREFIXLEN` - 1, include/uapi/linux/netfilter/nf_log.h; the
     /// kernel answers ERANGE to 128.
     pub(crate) const MAX_PREFIX: usize = 127;
+
+    /// Creates a log entry without a prefix, at the kernel's default severity.
+    #[must_use]
+    pub fn new() -> Self {
+        Log::default()
+    }
 
     /// Sets the text before the entry.
     #[must_use]

@@ -13,6 +13,10 @@ use crate::error::Escaped;
 
 /// Name of a table, chain or set: 1 to 255 bytes of letters, digits, `/`, `\`, `_`, `.` and `-`,
 /// starting with a letter, `_` or `.`, and no keyword of nft(8).
+///
+/// The conversions from text take anything. Validation refuses what the kernel would not take, an
+/// empty name or one that is too long, and [`Ruleset::warnings`](super::Ruleset::warnings) has the
+/// names that only nft(8) could not read back.
 #[doc(alias = "NFT_NAME_MAXLEN")]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(from = "String", into = "String"))]
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

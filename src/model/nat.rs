@@ -263,8 +263,10 @@ impl Nat {
 #[expect(clippy::exhaustive_enums, reason = "these two")]
 pub enum IpFamily {
     /// IPv4.
+    #[doc(alias = "V4")]
     Ipv4,
     /// IPv6.
+    #[doc(alias = "V6")]
     Ipv6,
 }
 

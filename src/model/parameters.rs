@@ -50,7 +50,7 @@ parameters! {
     osf(of: Osf)(kind::Text) => of;
     "Bytes of a header by their place: `@th,400,16 0x0`."
     payload(of: RawPayload)(kind::Integer) => of;
-    "An ancestor of the control group of the receiving socket: `socket cgroupv2 level 1 42`."
+    "An ancestor of the control group of the packet's socket: `socket cgroupv2 level 1 42`."
     socket_cgroup(of: SocketCgroup)(kind::CgroupV2) => of;
     "A hash that is the same in both directions of the connection: `symhash mod 2 1`."
     symhash(of: Symhash)(kind::Integer) => of;

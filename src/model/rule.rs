@@ -158,7 +158,8 @@ impl Rule {
         self.statement(Statement::Masquerade { ports: Some(ports.into()), flags })
     }
 
-    /// Translates an address: `dnat to ...`, `snat to ...`.
+    /// Translates an address: `dnat to ...`, `snat to ...`; see [`Nat`].
+    #[doc(alias("dnat", "port forward", "snat"))]
     #[must_use]
     pub fn nat(self, nat: Nat) -> Self {
         self.statement(Statement::Nat(nat))
@@ -256,7 +257,9 @@ impl Rule {
         self.statement(Statement::Verdict(verdict))
     }
 
-    /// Looks the verdict up: `tcp dport vmap @ports`.
+    /// Looks the verdict up: `tcp dport vmap @ports`. See [`Set::verdict_map`](super::Set::verdict_map)
+    /// for a map with a name, [`anonymous`](super::anonymous) for one of the rule.
+    #[doc(alias = "verdict map")]
     #[must_use]
     pub fn vmap(self, selector: impl Into<Selector>, map: SetRef) -> Self {
         self.statement(Statement::VerdictMap { selector: selector.into(), map })

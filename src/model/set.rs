@@ -184,8 +184,29 @@ impl Set {
         self
     }
 
-    /// Allows rules to add and update elements; such a statement has no type here, see
-    /// [`Rule::raw`](super::Rule::raw).
+    /// Allows rules to add, update and delete elements, see [`Rule::update`](super::Rule::update).
+    ///
+    /// [`Kernel::apply`](crate::Kernel::apply) leaves the elements of such a set alone if they
+    /// expire.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use nftmesh::model::Update;
+    /// use nftmesh::prelude::*;
+    ///
+    /// let seen = Set::new("seen", [DataType::Ipv4]).dynamic().timeout(Duration::from_secs(60)).size(65535);
+    /// let fast = Statement::Limit(Limit::packets(3, LimitUnit::Minute).over());
+    /// let meter = Update::update(matches::set("seen"), Field::IpSaddr).statement(fast);
+    /// let rule = Rule::new().tcp_dport(22).ct_state(CtState::NEW).update(meter).drop();
+    /// assert_eq!(
+    ///     rule.to_string(),
+    ///     "tcp dport 22 ct state new update @seen { ip saddr limit rate over 3/minute } drop"
+    /// );
+    /// Ruleset::new().table(Table::new(Family::Inet, "t").set(seen).chain(Chain::regular("c").rule(rule))).validate()?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("meter", "NFT_SET_EVAL"))]
     #[must_use]
     pub fn dynamic(self) -> Self {
         self.flags(SetFlags::DYNAMIC)

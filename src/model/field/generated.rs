@@ -3,6 +3,15 @@
 use std::fmt;
 
 /// A number that counts up with every packet, or is random: `numgen inc mod 2`.
+///
+/// ```
+/// use nftmesh::model::{Numgen, kind};
+/// use nftmesh::prelude::*;
+///
+/// let endpoints = matches::anonymous((0..2).map(|i| Element::new(kind::Integer(i)).goto(format!("endpoint-{i}"))));
+/// let rule = Rule::new().vmap(Field::from(Numgen::random(2)), endpoints);
+/// assert_eq!(rule.to_string(), "numgen random mod 2 vmap { 0 : goto endpoint-0, 1 : goto endpoint-1 }");
+/// ```
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "nft_ng")]
@@ -13,6 +22,26 @@ pub struct Numgen {
     pub modulus: u32,
     /// The lowest.
     pub offset: u32,
+}
+
+impl Numgen {
+    /// Counts from 0 to `modulus` - 1, over and over: `numgen inc mod 2`.
+    #[must_use]
+    pub fn inc(modulus: u32) -> Self {
+        Numgen { mode: NumgenMode::Inc, modulus, offset: 0 }
+    }
+
+    /// Draws a number of 0 to `modulus` - 1: `numgen random mod 2`.
+    #[must_use]
+    pub fn random(modulus: u32) -> Self {
+        Numgen { mode: NumgenMode::Random, modulus, offset: 0 }
+    }
+
+    /// Sets the lowest number: `numgen inc mod 2 offset 8000`.
+    #[must_use]
+    pub fn offset(self, offset: u32) -> Self {
+        Numgen { offset, ..self }
+    }
 }
 
 /// How a number is made.

@@ -255,11 +255,11 @@ macro_rules! field_table {
                 "User of the process that created the socket; a packet without a socket matches no comparison",
                 "NFT_META_SKUID";
             SocketMark socket_mark(kind::Mark) "socket mark": Mark, any socket(MARK),
-                "Mark of the socket that would receive the packet", "NFT_SOCKET_MARK";
+                "Mark of the packet's socket: the one that sends it at output, else the one that would receive it", "NFT_SOCKET_MARK";
             SocketTransparent socket_transparent(kind::Integer) "socket transparent": Integer { bytes: 1 }, any socket(TRANSPARENT),
-                "1 when the socket that would receive the packet is transparent", "NFT_SOCKET_TRANSPARENT";
+                "1 when the packet's socket (see `socket mark`) is transparent", "NFT_SOCKET_TRANSPARENT";
             SocketWildcard socket_wildcard(kind::Integer) "socket wildcard": Integer { bytes: 1 }, any socket(WILDCARD),
-                "1 when the socket that would receive the packet is bound to the unspecified address",
+                "1 when the packet's socket (see `socket mark`) is bound to the unspecified address",
                 "NFT_SOCKET_WILDCARD";
             TcpAckseq tcp_ackseq(kind::Integer) "tcp ackseq": NetworkInteger { bytes: 4 }, tcp transport(8, 4),
                 "TCP acknowledgement number";

@@ -92,10 +92,11 @@ fn the_story_of_a_packet_goes_on_where_it_comes_in_again_through_lo() {
     in_traced_netns(|| {
         nft_script(RULES);
         let filter = TraceFilter::from(Rule::new().udp_dport(5000));
-        let stories = NetNs::current().and_then(|namespace| namespace.stories(filter)).expect("may be opened");
+        let mut stories = NetNs::current().and_then(|namespace| namespace.stories(filter)).expect("may be opened");
+        assert_eq!(stories.try_next().expect("the socket can be read"), None);
         send("127.0.0.1:5000");
         let mut told = String::new();
-        for step in stories {
+        for step in stories.by_ref() {
             told.push_str(&step.expect("the socket can be read"));
             if told.contains("DROPPED") {
                 break;

@@ -1,6 +1,7 @@
 //! Traces as text: what a walk would print, of live packets.
 
 use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use super::netns::NetNs;
 use super::trace::Trace;
@@ -13,7 +14,13 @@ use crate::state::TraceEvent;
 /// What live packets do, step by step, in the words of a [walk](crate::sim::Walk).
 ///
 /// As an iterator it waits for the next step of any packet and never ends; packets that are under
-/// way at the same time take turns. [`Trace`] and [`TraceSteps`] are what it is made of.
+/// way at the same time take turns. To wait for other events too, or no longer than some time, wait
+/// until the descriptor is readable, as for a [`Trace`], and then call
+/// [`try_next`](Self::try_next) until it returns `None`. `Trace` and [`TraceSteps`] are what it is
+/// made of.
+///
+/// The kernel reports what rules do and not what becomes of a packet afterwards: the story of a
+/// packet that no rule drops ends with its last rule.
 #[derive(Debug)]
 pub struct Stories {
     trace: Trace,
@@ -44,6 +51,17 @@ impl NetNs {
 }
 
 impl Stories {
+    /// Returns what happened next, if it is there already: one line or more.
+    ///
+    /// # Errors
+    /// When the socket cannot be read, or rules or interfaces have to be read again and cannot be.
+    pub fn try_next(&mut self) -> Result<Option<String>> {
+        match self.trace.try_next()? {
+            Some(event) => self.tell(&event).map(Some),
+            None => Ok(None),
+        }
+    }
+
     fn tell(&mut self, event: &TraceEvent) -> Result<String> {
         let TraceEvent::Message(message) = event else { return Ok(format!("{event}\n")) };
         let TracedSteps { begins, steps, end, unknown } = self.steps.take(message)?;
@@ -83,6 +101,18 @@ impl Iterator for Stories {
     fn next(&mut self) -> Option<Self::Item> {
         let event = self.trace.next()?;
         Some(event.and_then(|event| self.tell(&event)))
+    }
+}
+
+impl AsFd for Stories {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.trace.as_fd()
+    }
+}
+
+impl AsRawFd for Stories {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
     }
 }
 

@@ -1,5 +1,38 @@
 //! What a rule set does with a packet, without a kernel: walks, and comparisons over all packets.
 //!
+//! | to | use |
+//! |---|---|
+//! | send a packet through all hooks of a host | [`Walker`], with a [`Host`] or [`kernel::host`] |
+//! | send a packet through one hook | [`walk_hook`] |
+//! | prove that two rule sets are equal, or see a packet that differs | [`compare`] |
+//! | read the result | [`Walk::end`], [`End::is_through`], [`Walk::matched`] |
+//!
+//! [`Rules`] are made from a [`Ruleset`](crate::Ruleset) alone or from a
+//! [`Snapshot`](crate::Snapshot) of everything that a kernel holds. What would happen after a
+//! change, beside the tables of other programs, is seen by making the change in a
+//! [`Fake`](crate::kernel::Fake):
+//!
+//! ```
+//! use nftmesh::prelude::*;
+//! use nftmesh::sim::{Comparison, Host, Rules, Walker, compare};
+//!
+//! let held = Snapshot::default(); // or Kernel::open()?.snapshot()?
+//! let now = Rules::try_from(&held)?;
+//! let mut fake = Fake::from(held);
+//! let input = Chain::base("input", ChainType::Filter, Hook::Input, Priority::FILTER).policy(Policy::Drop);
+//! fake.apply(&Ruleset::new().table(Table::new(Family::Inet, "host").chain(input.rule(Rule::new().tcp_dport(22).accept()))))?;
+//! let then = Rules::try_from(&fake.snapshot()?)?;
+//!
+//! let host = Host::pod(["10.0.0.5/24".parse().expect("a network")]); // or nftmesh::kernel::host()?
+//! let walk = |packet: &str| Ok::<_, Error>(Walker::new(&then, &host).receive(packet.parse()?, "eth0"));
+//! assert!(walk("tcp 10.0.0.9:40000 -> 10.0.0.5:22")?.end.is_through());
+//! assert!(!walk("tcp 10.0.0.9:40000 -> 10.0.0.5:23")?.end.is_through());
+//! assert!(matches!(compare(&now, &then), Comparison::Differs(_)));
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! [`kernel::host`]: crate::kernel::host
+//!
 //! ```text
 //! rules ── chains of a hook, in order ──> hook ── one program ──> machine ── bytes ──> cells
 //!                                                     │ asks

@@ -183,6 +183,25 @@ pub enum End {
     Sent(Interface),
 }
 
+impl End {
+    /// Returns whether the packet got through: a socket gets it, it left by an interface, or it
+    /// passed the single hook. What is not known here, and what a program decides that reads a
+    /// queue, is not through.
+    #[doc(alias("accepted", "dropped"))]
+    #[must_use]
+    pub fn is_through(&self) -> bool {
+        match self {
+            End::Delivered(_) | End::Passed | End::Sent(_) => true,
+            End::CannotTell(_)
+            | End::DroppedByPolicy(_)
+            | End::DroppedByRule(_)
+            | End::Lost(_)
+            | End::Queued(_)
+            | End::Rejected(_) => false,
+        }
+    }
+}
+
 /// The socket that gets a packet.
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

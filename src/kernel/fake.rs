@@ -61,6 +61,7 @@ use stop::CannotTell;
 /// (elements with a timeout stay), and nobody else is at work. What it cannot know is an error that
 /// says so, [`is_unsupported`](Error::is_unsupported), without any refusal: stateful objects,
 /// flowtables, and expressions that have no type here.
+#[doc(alias("mock", "test"))]
 #[derive(Clone, Debug, Default)]
 pub struct Fake {
     machine: Machine,

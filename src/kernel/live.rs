@@ -21,8 +21,8 @@ use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 /// that all writers of the namespace share. After a commit that deleted anything, dropping a
 /// `Kernel` waits 8 to 24 ms for the kernel to release it; a long-running program should keep it.
 ///
-/// A `Kernel` is [`Send`] and not [`Sync`]: a program with several threads or tasks opens one for
-/// each. In async code, call it where blocking is allowed (`spawn_blocking` of tokio, see
+/// Most methods need the `Kernel` for themselves (`&mut self`): a program with several threads or
+/// tasks opens one for each, or shares one in a mutex. In async code, call it where blocking is allowed (`spawn_blocking` of tokio, see
 /// `examples/heal.rs`): a commit blocks for a millisecond with some hundred rules and for seconds
 /// with a hundred thousand, a snapshot about as long, [`check`](Self::check) at least 8 ms. A
 /// [`Watch`](super::Watch) never blocks in `try_next`, and fits `AsyncFd`.
@@ -165,6 +165,7 @@ impl Kernel {
     ///
     /// # Errors
     /// Those of [`commit`](Self::commit).
+    #[doc(alias("dry run", "nft -c"))]
     pub fn check(&mut self, transaction: &Transaction) -> Result<()> {
         let transaction = self.declared(transaction)?;
         self.validate(&transaction)?;

@@ -1,4 +1,4 @@
-//! The live kernel: transactions, network namespaces, policy routes, addresses.
+//! The live kernel: transactions, network namespaces, the policy routes of TPROXY, addresses.
 //!
 //! | to | call |
 //! |---|---|
@@ -8,14 +8,19 @@
 //! | try a transaction | [`Kernel::check`] |
 //! | read everything, or tables, at one moment | [`Kernel::snapshot`], [`Kernel::snapshot_of`] |
 //! | read the rules of a chain with handles and counters | [`Kernel::rules`] |
-//! | read a set with its elements | [`Kernel::set`], [`Snapshot::elements`] |
+//! | read a set with its elements, and the time left to them | [`Kernel::set`], [`Kernel::elements`] |
+//! | read counters and quotas | [`Kernel::snapshot`], then [`Snapshot::raise`] |
+//! | print what is there as nft does | [`Kernel::snapshot`] and `print!`, or a [`Listing`] |
 //! | learn of changes by other programs | [`Kernel::watch`] |
-//! | follow packets | [`Kernel::trace`], `NetNs::stories` |
+//! | follow packets | [`Kernel::trace`], [`NetNs::stories`] |
 //! | work in another network namespace | [`NetNs`] |
 //! | test without root | [`Fake`], [`Nftables`] |
 //!
 //! [`Transaction`]: crate::Transaction
-//! [`Snapshot::elements`]: crate::Snapshot::elements
+//! [`Snapshot::raise`]: crate::Snapshot::raise
+//! [`Listing`]: crate::state::Listing
+#![cfg_attr(feature = "sim", doc = "[`NetNs::stories`]: NetNs::stories")]
+#![cfg_attr(not(feature = "sim"), doc = "[`NetNs::stories`]: NetNs")]
 
 mod clash;
 mod declared;

@@ -39,6 +39,7 @@ impl Kernel {
     /// }
     /// # Ok::<(), nftmesh::Error>(())
     /// ```
+    #[doc(alias("list ruleset", "nft list"))]
     pub fn snapshot(&mut self) -> Result<Snapshot> {
         self.consistent(None)
     }

@@ -102,6 +102,7 @@ impl Kernel {
     /// kernel.commit(&plan)?;
     /// # Ok::<(), nftmesh::Error>(())
     /// ```
+    #[doc(alias("diff", "dry run", "preview"))]
     pub fn plan(&mut self, ruleset: &Ruleset) -> Result<Transaction> {
         self.plan_owned(ruleset, &[])
     }
@@ -117,6 +118,24 @@ impl Kernel {
     /// Changes the tables of `ruleset` in the kernel to match it, by one transaction of the
     /// differences; nothing is committed when nothing differs.
     ///
+    /// Tables that `ruleset` does not have are left alone. Within its tables, whatever it does not
+    /// have is deleted, elements of sets included: a program that adds elements while it runs, such
+    /// as a blocklist's, reads them first and puts them into the rule set that it applies. Only the
+    /// elements that expire of a [dynamic](crate::Set::dynamic) set stay.
+    ///
+    /// ```no_run
+    /// use nftmesh::prelude::*;
+    ///
+    /// let host = TableId::new(Family::Inet, "host");
+    /// let mut kernel = Kernel::open()?;
+    /// // There is none at the first start.
+    /// let held = kernel.set(&host.set("blocked"))?.map(|set| set.elements).unwrap_or_default();
+    /// let hour = std::time::Duration::from_secs(3600);
+    /// let blocked = Set::new("blocked", [DataType::Ipv4]).interval().timeout(hour).elements(held);
+    /// kernel.apply(&Ruleset::new().table(Table::from(&host).set(blocked)))?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
     /// Packets see all of it at once. The kernel publishes the contents of a set of intervals
     /// slightly later than the rules of the same transaction, so where rules change, an earlier
     /// transaction fills such a set while no rule uses it: a new set as it is; an anonymous one
@@ -126,7 +145,7 @@ impl Kernel {
     /// and the next `apply` continues from there.
     ///
     /// Some changes are nevertheless made in one transaction: a table that is replaced because its
-    /// flags or objects differ; a chain that is replaced at another hook, or added with policy
+    /// flags differ; a chain that is replaced at another hook, or added with policy
     /// drop, and has such a set in its own rules; a set that packets fill; the sets of a table
     /// with statements that this crate does not know. The same holds for a transaction built by
     /// hand and passed to [`commit`](Self::commit).
@@ -139,6 +158,7 @@ impl Kernel {
     /// # Errors
     /// Those of [`plan`](Self::plan) and [`commit`](Self::commit); a conflict only when others
     /// commit first 1,000 times in a row.
+    #[doc(alias("converge", "reconcile", "install"))]
     pub fn apply(&mut self, ruleset: &Ruleset) -> Result<Applied> {
         self.apply_owned(ruleset, &[])
     }
@@ -309,6 +329,7 @@ impl Kernel {
     ///
     /// # Errors
     /// Those of [`plan`](Self::plan).
+    #[doc(alias("diff", "drift"))]
     pub fn verify(&mut self, ruleset: &Ruleset) -> Result<Vec<Difference>> {
         self.verify_owned(ruleset, &[])
     }

@@ -45,6 +45,7 @@ use crate::sys::socket::Wait;
 /// }
 /// # Ok::<(), nftmesh::Error>(())
 /// ```
+#[doc(alias = "monitor trace")]
 #[derive(Debug)]
 pub struct Trace {
     table: TableId,

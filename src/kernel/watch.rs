@@ -41,6 +41,7 @@ use crate::sys::socket::Wait;
 /// }
 /// # Ok::<(), nftmesh::Error>(())
 /// ```
+#[doc(alias("monitor", "notifications"))]
 #[derive(Debug)]
 pub struct Watch {
     listener: Listener<Event>,

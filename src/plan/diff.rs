@@ -44,10 +44,15 @@ use rules::Doomed;
 ///
 /// The tables of `wanted` become exactly as declared: chains, sets, rules and objects that others
 /// added to them are deleted. Of the other tables, those in `ours` are deleted and the rest is
-/// ignored. What packets change is not a difference: counters, and elements of a dynamic set that
-/// expire. Neither are comments of tables and chains, nor attributes that newer kernels may add.
+/// ignored. What packets change is not a difference: counters, and elements that expire of a
+/// [dynamic](Set::dynamic) set. Neither are comments of tables and chains, nor attributes that newer
+/// kernels may add.
 ///
-/// A change of a table's flags, or of stateful objects in it, replaces the whole table.
+/// The elements of every other set become those of `wanted` too: what a program has added since is
+/// deleted, unless `wanted` has it. See [`Kernel::apply`](crate::Kernel::apply) for how to keep it.
+///
+/// A change of a table's flags replaces the whole table. An object that differs is deleted and
+/// added again, with the rules that use it, so that what it counted is lost.
 ///
 /// # Errors
 /// When a rule or set cannot be lowered; [`Ruleset::validate`] reports more about it.

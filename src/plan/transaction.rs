@@ -22,6 +22,7 @@ use crate::model::{
 /// assert_eq!(transaction.operations().len(), 3);
 /// ```
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[doc(alias = "batch")]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
     operations: Vec<Operation>,
@@ -197,7 +198,29 @@ impl Transaction {
         self.insert_rule(chain, Position::Last, rule)
     }
 
-    /// Adds a rule at a position of a chain.
+    /// Adds a rule at a position of a chain. [`Kernel::rules`](crate::Kernel::rules) returns the
+    /// handles of those that are there.
+    ///
+    /// ```no_run
+    /// use nftmesh::prelude::*;
+    ///
+    /// let input = TableId::new(Family::Inet, "host").chain("input");
+    /// let mut kernel = Kernel::open()?;
+    /// // Read before the rules, so that a change in between is a conflict.
+    /// let mut transaction = Transaction::new().at_generation(kernel.generation()?);
+    /// for (handle, rule) in kernel.rules(&input)?.unwrap_or_default() {
+    ///     match rule.comment.as_deref() {
+    ///         Some("old") => transaction = transaction.delete_rule(&input, handle),
+    ///         Some("rest") => {
+    ///             let dns = Rule::new().udp_dport(53).accept();
+    ///             transaction = transaction.insert_rule(&input, Position::Before(handle), dns);
+    ///         }
+    ///         _ => {}
+    ///     }
+    /// }
+    /// kernel.commit(&transaction)?;
+    /// # Ok::<(), Error>(())
+    /// ```
     #[must_use]
     pub fn insert_rule(self, chain: &ChainId, position: Position, rule: Rule) -> Self {
         self.operation(Operation::AddRule { chain: chain.clone(), position, rule })

@@ -23,6 +23,7 @@ use crate::render::{Blocks, Known, Names};
 ///
 /// nft looks up the names of interfaces and of the programs that own tables; a listing must be
 /// given them. A missing name prints as in nft when the lookup fails.
+#[doc(alias = "nft list ruleset")]
 #[derive(Clone, Debug)]
 pub struct Listing<'a> {
     snapshot: &'a Snapshot,
@@ -95,6 +96,13 @@ impl Display for Listing<'_> {
             unknown(format_args!("message {kind} of family {family}")).to_string()
         };
         self.snapshot.opaque.iter().try_for_each(|opaque| writeln!(f, "{}", message(opaque)))
+    }
+}
+
+/// Prints as a [`Listing`] without names and handles.
+impl Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Listing::new(self).fmt(f)
     }
 }
 

@@ -63,6 +63,33 @@ impl fmt::Display for Unnamed {
 
 impl Snapshot {
     /// Returns the snapshot as rule sets of the model.
+    ///
+    /// Counters, quotas and what elements carry are as the kernel has counted them:
+    ///
+    /// ```no_run
+    /// use nftmesh::model::ObjectContent;
+    /// use nftmesh::prelude::*;
+    ///
+    /// let held = Kernel::open()?.snapshot()?.raise().ruleset;
+    /// for table in &held.tables {
+    ///     for object in &table.objects {
+    ///         match &object.content {
+    ///             ObjectContent::Counter { packets, bytes } => println!("{}: {packets} packets, {bytes} bytes", object.name),
+    ///             ObjectContent::Quota(quota) => println!("{}: {} of {} bytes", object.name, quota.used, quota.bytes),
+    ///             _ => {}
+    ///         }
+    ///     }
+    ///     for rule in table.chains.iter().flat_map(|chain| &chain.rules) {
+    ///         for statement in &rule.statements {
+    ///             if let Statement::Counter { packets, bytes } = statement {
+    ///                 println!("{rule}: {packets} packets, {bytes} bytes");
+    ///             }
+    ///         }
+    ///     }
+    /// }
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[doc(alias("counters", "quotas", "objects"))]
     #[must_use]
     pub fn raise(&self) -> Raised {
         let mut raised = Raised { opaque: self.opaque.clone(), ..Raised::default() };

@@ -12,6 +12,13 @@ use crate::model::{
 };
 
 /// The rule sets of a network namespace at one generation.
+///
+/// It holds what the kernel holds, in the kernel's terms. [`raise`](Snapshot::raise) returns it in
+/// terms of the model, with counters and quotas as they are now; [`rules`](Snapshot::rules) the
+/// rules of a chain with their handles, [`elements`](Snapshot::elements) those of a set with the
+/// time that is left to them. Prints as `nft list ruleset`; a [`Listing`](super::Listing) also has
+/// handles and the names of interfaces.
+#[doc(alias("list ruleset", "dump"))]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -55,7 +62,7 @@ pub struct TableState {
     pub sets: Vec<SetState>,
     /// Its chains, in the kernel's order.
     pub chains: Vec<ChainState>,
-    /// Its stateful objects and flowtables, undecoded.
+    /// Its stateful objects and flowtables, undecoded; [`Snapshot::raise`] decodes them.
     pub objects: Vec<OpaqueState>,
     /// Attributes that are not decoded here.
     pub opaque: Vec<u8>,

@@ -55,6 +55,7 @@ mod words;
 
 pub use read::{JsonError, ruleset, transaction};
 
+pub use serde_json;
 use serde_json::{Value, json};
 
 use crate::model::Ruleset;

@@ -1,10 +1,36 @@
 //! Names that a text uses and that only the system knows: services, interfaces, users, files.
 
-/// What a text names outside of itself. The default of every method knows nothing.
+/// What a text names outside of itself. The defaults know [`WellKnown`] services, `lo` and `root`,
+/// and read no files.
 ///
 /// nft(8) asks the system (getservbyname(3), if_nametoindex(3), getpwnam(3), files); this crate
 /// asks only what the caller gives. Without one, the services of [`WellKnown`] have names, `lo` is
 /// interface 1 and `root` is user and group 0, and `include` is an error.
+///
+/// ```
+/// use nftmesh::kernel::NetNs;
+/// use nftmesh::text::{Reader, Resolve};
+///
+/// /// This machine, for files that are included by their full name.
+/// struct System;
+///
+/// impl Resolve for System {
+///     fn interface(&self, name: &str) -> Option<u32> {
+///         NetNs::current().ok()?.interface(name).ok()
+///     }
+///
+///     fn include(&self, path: &str) -> Result<Vec<(String, String)>, String> {
+///         let text = std::fs::read_to_string(path).map_err(|why| format!("{path}: {why}"))?;
+///         Ok(vec![(path.to_owned(), text)])
+///     }
+/// }
+///
+/// let reader = Reader::new().named("main.nft").resolver(&System);
+/// let error = reader.ruleset("include \"/nowhere/vars.nft\"").unwrap_err();
+/// assert!(error.one_line().starts_with("main.nft: line 1, column 1: /nowhere/vars.nft: "));
+/// ```
+///
+/// `examples/common/system.rs` looks up all of it, with wildcards in `include`.
 pub trait Resolve {
     /// Returns the port of a service: `ssh` is 22.
     fn service(&self, name: &str) -> Option<u16> {

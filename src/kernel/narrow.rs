@@ -1,14 +1,12 @@
 //! Queries of one table, one chain or one set that do not read the rest of the rule sets.
 
-use std::time::Duration;
-
 use super::dump::Found;
 use super::live::Kernel;
 use super::snapshot::Reading;
 use crate::error::Result;
-use crate::model::{ChainId, Element, Generation, Rule, RuleHandle, Set, SetId, TableId};
+use crate::model::{ChainId, Generation, Rule, RuleHandle, Set, SetId, TableId};
 use crate::netlink::{self, Assembly, kind};
-use crate::state::{ChainState, SetState, TableState};
+use crate::state::{ChainState, SetState, TableState, TimedElement};
 
 impl Kernel {
     /// Returns one table, or `None` when there is no such table.
@@ -78,7 +76,7 @@ impl Kernel {
     /// # Ok::<(), Error>(())
     /// ```
     #[doc(alias("expires", "get element", "list set"))]
-    pub fn elements(&mut self, id: &SetId) -> Result<Option<Vec<(Element, Option<Duration>)>>> {
+    pub fn elements(&mut self, id: &SetId) -> Result<Option<Vec<TimedElement>>> {
         let (generation, assembly) = self.at_one_generation(|kernel| kernel.read_set(id))?;
         Ok(assembly.finish(generation).elements(id))
     }

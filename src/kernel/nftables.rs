@@ -1,14 +1,12 @@
 //! What programs need of nf_tables, whether it is the kernel's or in memory.
 
-use std::time::Duration;
-
 use super::fake::Fake;
 use super::live::Kernel;
 use super::sync::Applied;
 use crate::error::Result;
-use crate::model::{ChainId, Element, Rule, RuleHandle, Ruleset, Set, SetId, TableId};
+use crate::model::{ChainId, Rule, RuleHandle, Ruleset, Set, SetId, TableId};
 use crate::plan::{Difference, Transaction};
-use crate::state::{ChainState, Snapshot, TableState};
+use crate::state::{ChainState, Snapshot, TableState, TimedElement};
 
 /// What [`Kernel`] and [`Fake`] have in common, for programs that are tested without root.
 ///
@@ -74,7 +72,7 @@ pub trait Nftables {
     ///
     /// # Errors
     /// Those of [`Kernel::elements`].
-    fn elements(&mut self, id: &SetId) -> Result<Option<Vec<(Element, Option<Duration>)>>> {
+    fn elements(&mut self, id: &SetId) -> Result<Option<Vec<TimedElement>>> {
         Ok(self.snapshot_of(std::slice::from_ref(&id.table))?.elements(id))
     }
 
@@ -175,7 +173,7 @@ macro_rules! nftables {
                 $type::set(self, id)
             }
 
-            fn elements(&mut self, id: &SetId) -> Result<Option<Vec<(Element, Option<Duration>)>>> {
+            fn elements(&mut self, id: &SetId) -> Result<Option<Vec<TimedElement>>> {
                 $type::elements(self, id)
             }
 

@@ -14,7 +14,7 @@ use crate::model::{IpFamily, NatKind, Verdict};
 /// Returns the kernel option that provides the expression.
 pub(super) fn kernel_option(expr: &Expr) -> &'static str {
     if matches!(expr, Expr::Opaque { .. }) && !matches!(expr.name(), "match" | "target") {
-        return "a newer one, or the expression's module";
+        return "a newer kernel or the expression's module";
     }
     match expr.name() {
         "connlimit" => "CONFIG_NFT_CONNLIMIT",

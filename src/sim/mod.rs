@@ -32,7 +32,6 @@
 //! ```
 //!
 //! [`kernel::host`]: crate::kernel::host
-//! [`Walk::end`]: Walk#structfield.end
 //!
 //! ```text
 //! rules ── chains of a hook, in order ──> hook ── one program ──> machine ── bytes ──> cells

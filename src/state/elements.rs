@@ -7,6 +7,9 @@ use super::snapshot::Snapshot;
 use crate::bytecode::{NoSets, SetMode, raise, raise_elements, raise_timed};
 use crate::model::{Element, Rule, RuleHandle, Set, SetId};
 
+/// An element, and the time until it expires: `None` for one that stays.
+pub type TimedElement = (Element, Option<Duration>);
+
 impl Snapshot {
     /// Returns the elements of a set, each with the time until it expires, which is `None` for one
     /// that stays.
@@ -24,7 +27,7 @@ impl Snapshot {
     /// # Ok::<(), Error>(())
     /// ```
     #[must_use]
-    pub fn elements(&self, set: &SetId) -> Option<Vec<(Element, Option<Duration>)>> {
+    pub fn elements(&self, set: &SetId) -> Option<Vec<TimedElement>> {
         let state = self.table(&set.table)?.set(set.name.as_str())?;
         raise_timed(&state.name, &state.code, &state.elements, &state.expires)
     }

@@ -10,6 +10,7 @@ mod raise;
 mod snapshot;
 mod trace;
 
+pub use elements::TimedElement;
 pub use event::{AddedAt, Commit, Event};
 pub use hooks::{HookFunction, HookList, Hooks};
 pub use listing::Listing;

@@ -1,12 +1,10 @@
 //! Questions about one table, one chain or one set, and what takes away.
 
-use std::time::Duration;
-
 use super::Fake;
 use crate::error::Result;
 use crate::kernel::Applied;
-use crate::model::{ChainId, Element, Rule, RuleHandle, Ruleset, Set, SetId, TableId};
-use crate::state::{ChainState, TableState};
+use crate::model::{ChainId, Rule, RuleHandle, Ruleset, Set, SetId, TableId};
+use crate::state::{ChainState, TableState, TimedElement};
 
 impl Fake {
     /// Returns what is held in one table, as [`Kernel::table`](crate::kernel::Kernel::table) does.
@@ -50,7 +48,7 @@ impl Fake {
     ///
     /// # Errors
     /// None, as for [`snapshot`](Self::snapshot).
-    pub fn elements(&mut self, id: &SetId) -> Result<Option<Vec<(Element, Option<Duration>)>>> {
+    pub fn elements(&mut self, id: &SetId) -> Result<Option<Vec<TimedElement>>> {
         Ok(self.held_in(std::slice::from_ref(&id.table)).elements(id))
     }
 

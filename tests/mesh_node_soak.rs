@@ -7,6 +7,7 @@
 //! sequence of one pod.
 
 #![cfg(all(feature = "mesh", feature = "sim", feature = "import", feature = "proxy"))]
+#![expect(clippy::indexing_slicing, reason = "what is not there fails the test")]
 
 #[path = "support/node.rs"]
 mod node;

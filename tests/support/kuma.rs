@@ -57,7 +57,7 @@ impl<'w> Words<'w> {
 
     /// Returns the value of a variable, which has no flag.
     fn variable(&self, name: &str) -> Option<&'w str> {
-        let short = |word: &&'w str| Some(word.strip_prefix(PREFIX)?.strip_prefix(name)?.strip_prefix('=')?);
+        let short = |word: &&'w str| word.strip_prefix(PREFIX)?.strip_prefix(name)?.strip_prefix('=');
         self.0.iter().find_map(short)
     }
 

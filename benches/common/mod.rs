@@ -35,6 +35,11 @@ impl Times {
         sorted.get(sorted.len() / 2).copied().unwrap_or_default()
     }
 
+    /// The shortest so far.
+    pub fn least(&self) -> Duration {
+        self.0.iter().min().copied().unwrap_or_default()
+    }
+
     /// The median in terms of another.
     pub fn ratio(&self, other: &Times) -> f64 {
         self.median().as_secs_f64() / other.median().as_secs_f64()

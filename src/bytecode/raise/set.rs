@@ -188,7 +188,7 @@ fn several(code: &SetCode, number: u32, len: u32) -> Option<SetData> {
         several => several.iter().map(|part| part.bytes().next_multiple_of(4)).sum(),
     };
     let fits = usize::try_from(len) == Ok(if is_interval { 2 * width } else { width });
-    fits.then(|| if is_interval { SetData::Interval(types) } else { SetData::Concat(types) })
+    fits.then_some(if is_interval { SetData::Interval(types) } else { SetData::Concat(types) })
 }
 
 /// Returns the type of a plain number, by the expression that nft declared it with.
@@ -344,7 +344,7 @@ fn element(key: Key, code: &ElementCode, data: &SetData) -> Option<Element> {
                 parts.map(|(low, high)| Interval { low: low.low.clone(), high: high.low.clone() }).collect();
             // nft has no words for one value of an interval.
             let key = if let [one] = parts.as_slice() { Key::Single(one.clone()) } else { Key::Concat(parts.into()) };
-            Some(Box::new(ElementData::Several(Some(key).filter(|key| is_some_interval(key))?)))
+            Some(Box::new(ElementData::Several(Some(key).filter(is_some_interval)?)))
         }
         (SetData::Verdict, Some(ElementDataCode::Verdict(verdict))) => {
             Some(Box::new(ElementData::Verdict(verdict.clone())))

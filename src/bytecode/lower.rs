@@ -20,7 +20,7 @@ use super::expr::Expr;
 use super::fields::{Part, load, part};
 use super::kept::kept_program;
 use super::keys::{CmpOp, CtKey, MetaKey, Register};
-use super::set::{SetMode, anonymous};
+use super::set::{SetMode, anonymous, note_raw};
 use crate::error::{Error, ErrorKind};
 use crate::model::{
     DataType, Element, ExthdrOf, Family, Field, IcmpType, Icmpv6Type, Interval, Key, Match, Name, ObjectKind, Op,
@@ -454,6 +454,9 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                     _ => part.data_type().number(),
                 };
                 made.code.key_type = selector.parts().iter().fold(0, |all, part| all << 6 | number(part));
+                if let Some(Field::Payload(raw)) = selector.as_field() {
+                    note_raw(&mut made.code, raw);
+                }
                 (SetMode::of(set.flags, key.len()), LookupSet::Anonymous(Box::new(made)))
             }
         };

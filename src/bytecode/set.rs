@@ -4,7 +4,7 @@ use super::elements::{ElementCode, INTERVAL_END, lower_elements};
 use super::expr::Expr;
 use super::kept::{WholeSet, kept_set, set_userdata};
 use super::lower::{Known, NoSets, Unlowerable, lower_statement};
-use crate::model::{DataType, Family, Opaque, Set, SetData, SetFlags, SetPolicy, Statement};
+use crate::model::{DataType, Family, Opaque, RawPayload, Set, SetData, SetFlags, SetPolicy, Statement};
 
 /// How a set is declared to the kernel: everything but its name and its elements.
 ///
@@ -167,6 +167,22 @@ pub(super) fn anonymous(set: &Set) -> Result<AnonymousSet, Unlowerable> {
     Ok(AnonymousSet { code, elements, order: Vec::new() })
 }
 
+/// Notes that a key is bytes by their place, by which nft(8) lists its values in hexadecimal
+/// (`payload_expr_build_udata`, src/payload.c, 1.0.6).
+pub(super) fn note_raw(code: &mut SetCode, raw: RawPayload) {
+    const EXPR_PAYLOAD: u32 = 7;
+    let RawPayload { base, offset, bits } = raw;
+    let mut place = Vec::new();
+    let numbers = [0, 0, base.entry().0 + 1, offset.into(), bits.into()];
+    for (kind, number) in (0_u8..).zip(numbers) {
+        tlv(&mut place, kind, &[&u32::to_ne_bytes(number)]);
+    }
+    let mut expr = Vec::new();
+    tlv(&mut expr, 0, &[&EXPR_PAYLOAD.to_ne_bytes()]);
+    tlv(&mut expr, 1, &[&place]);
+    tlv(&mut code.userdata, UDATA_KEY_TYPEOF, &[&expr]);
+}
+
 /// Returns the set of a meter, which rules fill.
 pub(super) fn metered(key: Vec<DataType>, flags: SetFlags, size: Option<u32>) -> AnonymousSet {
     let mut code = declare(&key, &SetData::None, flags);
@@ -274,6 +290,8 @@ pub(super) fn tlv(userdata: &mut Vec<u8>, kind: u8, parts: &[&[u8]]) {
 pub(super) const UDATA_KEY_BYTEORDER: u8 = 0;
 pub(super) const UDATA_DATA_BYTEORDER: u8 = 1;
 pub(super) const UDATA_AUTO_MERGE: u8 = 2;
+/// `NFTNL_UDATA_SET_KEY_TYPEOF`.
+pub(super) const UDATA_KEY_TYPEOF: u8 = 3;
 /// `NFTNL_UDATA_SET_DATA_INTERVAL`: elements map to intervals.
 pub(super) const UDATA_DATA_INTERVAL: u8 = 6;
 pub(super) const UDATA_COMMENT: u8 = 7;

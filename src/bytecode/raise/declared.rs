@@ -7,7 +7,7 @@
 //! src/proto.c.
 
 use super::super::kept::entry;
-use super::super::set::{NFT_DATA_VERDICT, SetCode};
+use super::super::set::{NFT_DATA_VERDICT, SetCode, UDATA_KEY_TYPEOF};
 
 /// How a set was declared.
 #[derive(Debug, PartialEq, Eq)]
@@ -250,7 +250,6 @@ fn number(userdata: &[u8], kind: u8) -> Option<u32> {
     entry(userdata, kind)?.try_into().map(u32::from_ne_bytes).ok()
 }
 
-const UDATA_KEY_TYPEOF: u8 = 3;
 const UDATA_DATA_TYPEOF: u8 = 4;
 
 /// `NFTNL_UDATA_SET_TYPEOF_EXPR` and `NFTNL_UDATA_SET_TYPEOF_DATA`.

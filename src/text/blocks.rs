@@ -182,9 +182,13 @@ impl<'t> Parser<'t> {
     /// Reads the block of a set or map.
     pub(super) fn set_block(&mut self, mut set: Set, is_map: bool) -> Parsed<Set> {
         let brace = self.peek();
+        self.is_partial = false;
         self.block(|parser| parser.part_of_set(&mut set))?;
         if set.key.is_empty() {
             return Err(Fault::wrong(brace.at, brace.length(), "a set needs a type, such as type ipv4_addr"));
+        }
+        if self.is_partial && set.flags.contains(SetFlags::INTERVAL) {
+            return Err(unsupported(brace, "a set of intervals of a part of a byte"));
         }
         // nft sends no policy of a set that never changes.
         if set.flags.contains(SetFlags::CONSTANT) {
@@ -334,6 +338,7 @@ impl<'t> Parser<'t> {
         if of.fields().any(Field::is_presence) {
             return Err(unsupported(start, "a set of whether something is there"));
         }
+        self.is_partial |= of.as_field().is_some_and(|field| field.bits().is_some());
         Ok(of.data_type())
     }
 }

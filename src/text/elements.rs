@@ -3,7 +3,7 @@
 use super::error::{Fault, Parsed};
 use super::lexer::Kind;
 use super::parser::Parser;
-use crate::model::{DataType, Element, ElementData, Interval, Key, MapTo, Name, SetData, Statement, Verdict};
+use crate::model::{DataType, Element, ElementData, Interval, Key, MapTo, Name, SetData, Statement, Value, Verdict};
 
 /// Whether the elements of a map need their values.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,7 +80,14 @@ impl<'t> Parser<'t> {
                         self.expect(".")?;
                         self.skip_newlines();
                     }
-                    parts.push(self.interval(*of)?);
+                    let start = self.peek();
+                    let part = self.interval(*of)?;
+                    // nft takes the bits of a mark in the order of the host for a prefix.
+                    if *of == DataType::Mark && self.is_prefix(&part) {
+                        let why = "a prefix of a mark among several values is another one to nft; write a range";
+                        return Err(Fault::unsupported(start.at, start.length(), why));
+                    }
+                    parts.push(part);
                 }
                 Key::Concat(parts.into())
             }
@@ -122,6 +129,13 @@ impl<'t> Parser<'t> {
             }
         }
         Ok(element)
+    }
+
+    /// Returns whether an interval of marks could have been written as a prefix.
+    fn is_prefix(&self, part: &Interval) -> bool {
+        let (Value::Mark(low), Value::Mark(high)) = (&part.low, &part.high) else { return false };
+        let bits = low ^ high;
+        low < high && bits & bits.wrapping_add(1) == 0 && low & bits == 0
     }
 
     /// Reads several values, or intervals of them; with open values only the first is needed.

@@ -31,6 +31,8 @@ pub(super) struct Parser<'t> {
     pub(super) braces: usize,
     /// Whether the rule that is read is in such a chain.
     pub(super) is_in_braces: bool,
+    /// Whether the set that is read is of fields that are parts of a byte.
+    pub(super) is_partial: bool,
 }
 
 impl<'t> Deref for Parser<'t> {
@@ -61,6 +63,7 @@ impl<'t> Parser<'t> {
             bound: Vec::new(),
             braces: 0,
             is_in_braces: false,
+            is_partial: false,
         }
     }
 

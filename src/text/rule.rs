@@ -7,8 +7,8 @@ use super::operand::ends_at_its_bits;
 use super::parser::{Parser, unsupported};
 use super::selector::key;
 use crate::model::{
-    Chain, ChainKind, EtherType, Family, Field, Link, MarkValue, Match, Needs, Nfproto, ObjectKind, Op, Operand,
-    Protocol, Reject, Rule, Selector, SetData, Statement, Value, Verdict, ether_type_of, network_of,
+    Chain, ChainKind, EtherType, ExthdrOf, Family, Field, Link, MarkValue, Match, Needs, Nfproto, ObjectKind, Op,
+    Operand, Protocol, Reject, Rule, Selector, SetData, Statement, Value, Verdict, ether_type_of, network_of,
 };
 
 impl<'t> Parser<'t> {
@@ -127,7 +127,15 @@ impl<'t> Parser<'t> {
             return Err(Fault::wrong(start.at, start.length(), why));
         }
         let of_message = |field: Field| field.needs().network.filter(|_| field.needs().transport.is_some());
-        let known = known_network(statements);
+        let beside = selector.fields().find_map(|field| field.needs().network.filter(|_| of_message(field).is_none()));
+        let known = known_network(statements).or(beside);
+        let of_connection = |statement: &Statement| {
+            selector_of(statement).is_some_and(|selector| selector.as_field() == Some(Field::CtL3proto))
+        };
+        let is_header = |field: Field| matches!(field, Field::Exthdr(of) if of.of == ExthdrOf::Ipv6);
+        if selector.fields().any(is_header) && statements.iter().any(of_connection) {
+            return Err(unsupported(start, "a header of IPv6 after the network layer of the connection"));
+        }
         if selector.fields().filter_map(of_message).any(|network| known.is_some_and(|known| known != network)) {
             return Err(unsupported(start, "a message of another network layer than that of the rule"));
         }

@@ -386,7 +386,14 @@ impl Back {
         }
     }
 
-    pub(super) fn conclude(&self, what: &str, least: usize) {
+    fn conclude(&self, what: &str, least: usize) {
+        self.report(what);
+        assert!(self.wrong.is_empty(), "{}", self.wrong.join("\n\n"));
+        assert!(self.read >= least || !support::needs_namespaces(), "fewer than {least} are read");
+    }
+
+    /// Says how many tables are read.
+    pub(super) fn report(&self, what: &str) {
         let Back { read, otherwise, unsayable, wrong } = self;
         let unread: usize = unsayable.values().sum();
         let all = read + otherwise + unread + wrong.len();
@@ -399,9 +406,8 @@ impl Back {
             let mut reasons: Vec<_> = unsayable.iter().map(|(why, count)| (*count, why)).collect();
             reasons.sort_unstable_by(|a, b| b.cmp(a));
             reasons.iter().for_each(|(count, why)| say(format_args!("{count:5} {why}")));
+            wrong.iter().for_each(|text| say(format_args!("WRONG {text}")));
         }
-        assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
-        assert!(*read >= least || !support::needs_namespaces(), "fewer than {least} are read");
     }
 }
 

@@ -291,8 +291,8 @@ fn the_page_of_the_language_is_what_nft_loads_and_lists() {
             }
             let read = Reader::new().resolver(&Interfaces).ruleset(&script);
             let read = read.unwrap_or_else(|error| panic!("{error}"));
-            let again =
-                read.tables[0].chains.iter().find(|chain| chain.name == "c").map(|chain| chain.rules[0].clone());
+            let mut chains = read.tables.iter().flat_map(|table| &table.chains);
+            let again = chains.find(|chain| chain.name == "c").and_then(|chain| chain.rules.first().cloned());
             let again = lower(&again.expect("the rule"), family, sets.as_slice()).expect("a program");
             if !same_programs(&again.exprs, &theirs.exprs) {
                 wrong.push(format!("{text}: it is read otherwise"));

@@ -324,7 +324,7 @@ impl Pod {
 
     /// Removes what this mesh may own, with any configuration ([`Mesh::tables`]), like
     /// [`remove`](Self::remove). Its routes go too, unless it is on a node
-    /// ([`Site::Node`](crate::mesh::Site::Node)).
+    /// ([`Site::Node`]).
     ///
     /// # Errors
     /// Those of [`remove`](Self::remove).

@@ -24,7 +24,7 @@ use super::set::{SetMode, anonymous, note_raw};
 use crate::error::{Error, ErrorKind};
 use crate::model::{
     DataType, Element, ExthdrOf, Family, Field, IcmpType, Icmpv6Type, Interval, Key, Match, Name, ObjectKind, Op,
-    Operand, Queue, Rule, Selector, Set, SetData, SetFlags, SetRef, Statement, Value,
+    Operand, Queue, RawBase, RawPayload, Rule, Selector, Set, SetData, SetFlags, SetRef, Statement, Value,
 };
 
 /// The program of a rule.
@@ -454,7 +454,12 @@ impl<S: Sets + ?Sized> Lowering<'_, S> {
                     _ => part.data_type().number(),
                 };
                 made.code.key_type = selector.parts().iter().fold(0, |all, part| all << 6 | number(part));
-                if let Some(Field::Payload(raw)) = selector.as_field() {
+                // nft takes the places of ports for ports.
+                let is_port =
+                    |raw: &RawPayload| raw.base == RawBase::Transport && raw.bits == 16 && matches!(raw.offset, 0 | 16);
+                if let Some(Field::Payload(raw)) =
+                    selector.as_field().filter(|field| !matches!(field, Field::Payload(raw) if is_port(raw)))
+                {
                     note_raw(&mut made.code, raw);
                 }
                 (SetMode::of(set.flags, key.len()), LookupSet::Anonymous(Box::new(made)))

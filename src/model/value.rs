@@ -165,14 +165,6 @@ impl Value {
         self.data_type().map_or("integer", DataType::name)
     }
 
-    /// Returns the width in bytes that its number may need.
-    pub(crate) fn width(&self) -> usize {
-        match self {
-            Value::Integer(_) => 4,
-            value => value.data_type().map_or(16, DataType::bytes),
-        }
-    }
-
     /// Returns a plain number of up to 16 bytes.
     #[must_use]
     pub fn integer(number: u128) -> Value {

@@ -118,8 +118,8 @@ fn from_the_end(value: &Value, of: Option<DataType>) -> Vec<u8> {
     bytes
 }
 
-/// Returns the bytes of a value, the most significant first; for a text, the 16 that the kernel
-/// compares.
+/// Returns the bytes of a value, the most significant first: 16 of a plain number, whatever its
+/// type, and of a text, the 16 that the kernel compares.
 fn bytes(value: &Value) -> Vec<u8> {
     let padded = |text: &str| {
         let mut bytes = text.as_bytes().to_vec();
@@ -131,7 +131,8 @@ fn bytes(value: &Value) -> Vec<u8> {
         Value::Text(text) => padded(text),
         value => {
             let bytes = value.number().unwrap_or_default().to_be_bytes();
-            bytes.get(bytes.len().saturating_sub(value.width())..).unwrap_or(&bytes).to_vec()
+            let width = value.data_type().map_or(bytes.len(), DataType::bytes);
+            bytes.get(bytes.len().saturating_sub(width)..).unwrap_or(&bytes).to_vec()
         }
     }
 }

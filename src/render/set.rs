@@ -163,7 +163,7 @@ fn declaration(key: &[DataType], data: &SetData) -> String {
     let nameless =
         |data: &DataType| matches!(data, DataType::Date | DataType::Integer { .. } | DataType::NetworkInteger { .. });
     let by_field = key.iter().chain(data_types).any(nameless);
-    let name = |data: &DataType| if by_field { field(*data) } else { data.name() };
+    let name = |data: &DataType| if by_field { field(*data) } else { data.name().into() };
     let names = |types: &[DataType]| types.iter().map(name).collect::<Vec<_>>().join(" . ");
     let key = names(key);
     let word = if by_field { "typeof" } else { "type" };
@@ -185,8 +185,8 @@ pub(super) fn types_of(data: &SetData) -> &[DataType] {
     }
 }
 
-/// Returns a field of that type, for `typeof`.
-fn field(data: DataType) -> &'static str {
+/// Returns a field of that type, for `typeof`; bytes of a header if there is none.
+fn field(data: DataType) -> Cow<'static, str> {
     let usual = match data {
         DataType::Date => Some("meta time"),
         DataType::Ifindex => Some("iif"),
@@ -205,7 +205,7 @@ fn field(data: DataType) -> &'static str {
         _ => None,
     };
     let any = || Field::ALL.iter().find(|field| field.data_type() == data).map(|field| field.name());
-    usual.or_else(any).unwrap_or("meta length")
+    usual.or_else(any).map_or_else(|| format!("@nh,0,{}", 8 * data.bytes()).into(), Cow::Borrowed)
 }
 
 /// Prints the flags that nft knows, in its order; `auto-merge` is on a separate line.

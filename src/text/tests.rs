@@ -268,3 +268,10 @@ fn large_texts_are_read() {
         assert!(odd.parse::<Ruleset>().is_err());
     }
 }
+
+#[test]
+fn a_set_whose_key_is_as_wide_as_no_field_is_declared_by_bytes() {
+    let text = "table ip t {\n\tset s {\n\t\ttypeof @nh,0,48\n\t\telements = { 0, 227148279997380 }\n\t}\n}\n";
+    let read: Ruleset = text.parse().unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(read.to_string(), text);
+}

@@ -275,18 +275,24 @@ enum Extension {
 /// at the start of the rule, whatever is before it.
 fn extension(statements: &mut Vec<Statement>, before: usize, family: Family) -> Option<Extension> {
     let (earlier, added) = statements.split_at_checked(before)?;
-    let network = added.iter().filter_map(selector_of).flat_map(Selector::fields).find_map(|field| match field {
-        Field::Exthdr(_) => field.needs().network,
-        _ => None,
-    })?;
-    if earlier.is_empty() || known_network(earlier).is_some() {
+    let fields: Vec<Field> = added.iter().filter_map(selector_of).flat_map(Selector::fields).collect();
+    let is_extension = |field: &Field| matches!(field, Field::Exthdr(_)) && field.needs().network.is_some();
+    let (beside, network) = match fields.split_at_checked(fields.iter().position(is_extension)?)? {
+        (beside, [extension, ..]) => (beside, extension.needs().network?),
+        (_, []) => return None,
+    };
+    // Before the first check that nft adds there is no other place than the start.
+    let is_first = earlier.is_empty() && beside.iter().all(|field| field.needs() == Needs::default());
+    if is_first || known_network(earlier).is_some() || beside.iter().any(|field| field.needs().network.is_some()) {
         return None;
     }
     let ether = ether_type_of(network)?;
     let (field, value) = match family {
         Family::Arp | Family::Ip | Family::Ip6 => return None,
         Family::Bridge => (Field::EtherType, Value::EtherType(ether)),
-        Family::Inet | Family::Netdev if reads_link(earlier) => return Some(Extension::Unsayable),
+        Family::Inet | Family::Netdev if reads_link(added) || reads_link(earlier) => {
+            return Some(Extension::Unsayable);
+        }
         Family::Inet => (Field::Nfproto, Value::Nfproto(network)),
         Family::Netdev => (Field::MetaProtocol, Value::EtherType(ether)),
     };

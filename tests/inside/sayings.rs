@@ -200,6 +200,20 @@ fn proxies_at_computed_places_are_read_and_listed_as_nft_does() {
 }
 
 #[test]
+fn a_header_of_ipv6_beside_other_fields_is_checked_at_the_start_of_the_rule() {
+    let rules = &[
+        "meta cgroup . dst nexthdr { 1 . 6 }",
+        "meta length . udp dport . frag id { 1 . 2 . 3 }",
+        "dst nexthdr . tcp dport { 6 . 3 }",
+        "tcp dport . dst nexthdr { 6 . 3 }",
+        "tcp dport 1 dst nexthdr 6",
+        "ip6 saddr . dst nexthdr { ::1 . 3 }",
+        "tcp dport . ip6 saddr . dst nexthdr { 1 . ::1 . 3 }",
+    ];
+    all_are_read(&texts(&[("inet", INPUT, rules), ("bridge", INPUT, rules), ("ip6", INPUT, rules)]));
+}
+
+#[test]
 fn bits_of_headers_by_their_place_are_read_and_listed_as_nft_does() {
     let unlisted = all_are_read(&texts(&[
         (

@@ -96,6 +96,8 @@ const TCP_LISTEN: u32 = 10;
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
+    use std::thread;
+    use std::time::Duration;
 
     use super::*;
     use crate::testing::{in_namespace, ip};
@@ -119,6 +121,12 @@ mod tests {
                 assert!(!both(port), "the other end of a connection");
                 in_namespace(|| assert!(!both(15001), "another namespace"));
                 drop((client, listener));
+                // A child of another test has the socket until it runs its program.
+                let is_gone = || {
+                    thread::sleep(Duration::from_millis(1));
+                    !listens(15001).expect("it is read")
+                };
+                assert!((0..10_000).any(|_| is_gone()), "{address}");
                 assert!(!both(15001), "{address}");
             }
         });

@@ -6,9 +6,12 @@ FUZZ_SECONDS ?= 60
 OWN := mesh,sim,import,proxy
 # Off by default.
 OFF := ipnet,json,serde,tracing
-# The parts of `make check`. Without the C libraries it does not run again what only walks packets.
+# The parts of `make check`. Without the C libraries it does not run again what only walks packets,
+# or reads and lists.
 PARTS := fmt lint features msrv api doc test test-own build
-WALKS := inside::mutants inside::mutated sim:: every_option_and_every_pair
+WALKS := inside::mutants inside::mutated inside::language inside::sayings inside::text sim:: \
+	every_option_and_every_pair every_rule_of_the_dumps rules_of_node_programs \
+	the_twelve_cases unchanged_tproxy without_refusals
 FEATURES := ipnet '' nftnl mesh sim import json proxy serde tracing sim,serde,tracing mesh,proxy sim,import nftnl,mesh $(OWN)
 
 # The features with which docs.rs builds the documentation.

@@ -1,5 +1,5 @@
-//! What `mesh-node` takes for 1,000 namespaces, and `mesh-cni` for a pod: whole processes, wall time
-//! beside the processor time that they used, which tells more on a busy machine.
+//! What `mesh-node` takes for 1,000 namespaces, and `mesh-cni` for a pod: whole processes, wall
+//! time beside the processor time that they used, which tells more on a busy machine.
 //!
 //! ```text
 //! cargo build --release --examples && cargo bench --bench node [-- NAMESPACES]

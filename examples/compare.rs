@@ -36,8 +36,8 @@ struct Args {
     a: Source,
     /// Likewise
     b: Source,
-    /// Leaves out the packets that match all of this, in nft's language, such as 'ct state invalid';
-    /// may be given again
+    /// Leaves out the packets that match all of this, in nft's language, such as 'ct state
+    /// invalid'; may be given again
     #[arg(long, value_name = "MATCHES", value_parser = matches)]
     outside: Vec<Rule>,
     #[command(flatten)]

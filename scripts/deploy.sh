@@ -1,7 +1,8 @@
 #!/bin/sh
-# deploy.sh PROGRAM: tries what is in deploy/ with a static mesh-node. systemd-analyze verifies the unit.
-# podman builds the image without a network and runs it as the DaemonSet does, in namespaces that stand
-# for a node, where it has to heal a pod. Nothing is left behind. Prints SKIP and why where it cannot.
+# deploy.sh PROGRAM: tries what is in deploy/ with a static mesh-node. systemd-analyze verifies the
+# unit. podman builds the image without a network and runs it as the DaemonSet does, in namespaces
+# that stand for a node, where it has to heal a pod. Nothing is left behind. Prints SKIP and why
+# where it cannot.
 set -eu
 
 [ "${1:-}" = inside ] || {
@@ -45,9 +46,9 @@ runtime="runc"
 END
 export CONTAINERS_CONF="$folder/containers.conf"
 podman() {
-    command podman --root "$folder/root" --runroot "$folder/run" --storage-driver vfs --cgroup-manager cgroupfs "$@"
+    command podman --root "$folder/storage" --runroot "$folder/run" --storage-driver vfs --cgroup-manager cgroupfs "$@"
 }
-trap 'podman rm -f -t 0 -a >/dev/null 2>&1 || true; umount -l "$folder"/root/vfs 2>/dev/null || true' EXIT
+trap 'podman rm -f -t 0 -a >/dev/null 2>&1 || true; umount -l "$folder"/storage/vfs 2>/dev/null || true' EXIT
 
 mkdir "$folder/image" "$folder/config"
 cp "$program" "$folder/image/mesh-node"

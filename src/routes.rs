@@ -1,8 +1,8 @@
 //! The routes that TPROXY needs in addition to rules: marked packets are routed to this machine,
 //! whatever their destination.
 //!
-//! Routes to anywhere else, such as a VPN's table for packets without its mark, are none of these: a
-//! program adds them with `ip` or a library for rtnetlink.
+//! Routes to anywhere else, such as a VPN's table for packets without its mark, are none of these:
+//! a program adds them with `ip` or a library for rtnetlink.
 //!
 //! Plain data; [`RouteTable`](crate::kernel::RouteTable) installs it. A plan prints as the
 //! equivalent `ip` commands, in the order of installing: first what is not used yet, last the

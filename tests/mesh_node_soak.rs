@@ -1,6 +1,6 @@
 //! The example `mesh-node` under vandals, which break rules and routes of its pods at random, while
-//! it is killed and stopped at random, and every pod makes connections all the time: none passes the
-//! proxy while the rules are there, and in the end every pod is as it was.
+//! it is killed and stopped at random, and every pod makes connections all the time: none passes
+//! the proxy while the rules are there, and in the end every pod is as it was.
 //!
 //! `NFTMESH_SOAK=1` (make soak, make soak-node) goes on for ten minutes; `NFTMESH_SOAK_SECONDS` and
 //! `NFTMESH_SOAK_PODS` say how long and over how many pods, `NFTMESH_SOAK_SEED` repeats the

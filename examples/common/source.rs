@@ -1,5 +1,5 @@
-//! Sources of rules: `live`, `netns:PATH`, `save:FILE4[,FILE6[,IPSETS]]`, `nft:FILE`, the words of a
-//! mesh; and the host on which they run.
+//! Sources of rules: `live`, `netns:PATH`, `save:FILE4[,FILE6[,IPSETS]]`, `nft:FILE`, the words of
+//! a mesh; and the host on which they run.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

@@ -155,8 +155,8 @@ fn check_inside(Captured { mut pod, mesh }: Captured, config: &Config) -> Result
     Err(Failure::new(failure::DIFFERS, "the rules of the mesh are not in place", first))
 }
 
-/// Removes exactly what was added; what is gone already needs no removal, and nothing was ever added
-/// to the node's own namespace.
+/// Removes exactly what was added; what is gone already needs no removal, and nothing was ever
+/// added to the node's own namespace.
 fn delete(environment: &Environment, config: &Config) -> Result<(), Failure> {
     let Some(path) = environment.namespace.as_deref().filter(|path| path.exists()) else { return Ok(()) };
     let namespace = match namespace(path) {

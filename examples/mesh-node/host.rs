@@ -68,8 +68,8 @@ impl Host {
         }
     }
 
-    /// Forgets what the sets had at the start, where all pods are kept; a pod without an address may
-    /// be one of those.
+    /// Forgets what the sets had at the start, where all pods are kept; a pod without an address
+    /// may be one of those.
     pub(crate) fn settle(&mut self) {
         if self.pods.values().all(|addresses| !addresses.is_empty()) {
             self.adopted = self.empty.clone();

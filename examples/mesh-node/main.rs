@@ -14,8 +14,9 @@
 //! ```
 //! Namespaces are those in /run/netns (`--directory`), those that a file lists (`--list`), and
 //! those of all processes (`--processes`). Those that come and go are followed. The namespace in
-//! which it runs is left alone, but for the rules of a node of ambient pods with `--host`. It runs until SIGTERM or SIGINT, and leaves the rules installed.
-//! Exit codes: 0 stopped by a signal or checked, 1 error.
+//! which it runs is left alone, but for the rules of a node of ambient pods with `--host`. It runs
+//! until SIGTERM or SIGINT, and leaves the rules installed. Exit codes: 0 stopped by a signal or
+//! checked, 1 error.
 
 #[path = "../common/mod.rs"]
 mod common;

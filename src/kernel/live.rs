@@ -22,10 +22,11 @@ use crate::sys::socket::{Bus, NetlinkSocket, Wait};
 /// `Kernel` waits 8 to 24 ms for the kernel to release it; a long-running program should keep it.
 ///
 /// Most methods need the `Kernel` for themselves (`&mut self`): a program with several threads or
-/// tasks opens one for each, or shares one in a mutex. In async code, call it where blocking is allowed (`spawn_blocking` of tokio, see
-/// `examples/heal.rs`): a commit blocks for a millisecond with some hundred rules and for seconds
-/// with a hundred thousand, a snapshot about as long, [`check`](Self::check) at least 8 ms. A
-/// [`Watch`](super::Watch) never blocks in `try_next`, and fits `AsyncFd`.
+/// tasks opens one for each, or shares one in a mutex. In async code, call it where blocking is
+/// allowed (`spawn_blocking` of tokio, see `examples/heal.rs`): a commit blocks for a millisecond
+/// with some hundred rules and for seconds with a hundred thousand, a snapshot about as long,
+/// [`check`](Self::check) at least 8 ms. A [`Watch`](super::Watch) never blocks in `try_next`, and
+/// fits `AsyncFd`.
 ///
 /// ```no_run
 /// use nftmesh::kernel::Kernel;

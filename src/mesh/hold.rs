@@ -18,8 +18,8 @@ use crate::model::{
 /// A mesh whose outbound connections are held back. Installing the mesh itself lets them go, see
 /// [`Pod::install`](crate::pod::Pod::install).
 ///
-/// Only TCP and DNS that rules have sent to the proxy are held. What the proxy itself sends, what is left
-/// alone and what arrives from outside is not.
+/// Only TCP and DNS that rules have sent to the proxy are held. What the proxy itself sends, what
+/// is left alone and what arrives from outside is not.
 ///
 /// ```
 /// use std::sync::Arc;

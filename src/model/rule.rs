@@ -257,8 +257,9 @@ impl Rule {
         self.statement(Statement::Verdict(verdict))
     }
 
-    /// Looks the verdict up: `tcp dport vmap @ports`. See [`Set::verdict_map`](super::Set::verdict_map)
-    /// for a map with a name, [`anonymous`](super::anonymous) for one of the rule.
+    /// Looks the verdict up: `tcp dport vmap @ports`. See
+    /// [`Set::verdict_map`](super::Set::verdict_map) for a map with a name,
+    /// [`anonymous`](super::anonymous) for one of the rule.
     #[doc(alias = "verdict map")]
     #[must_use]
     pub fn vmap(self, selector: impl Into<Selector>, map: SetRef) -> Self {

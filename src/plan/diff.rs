@@ -45,8 +45,8 @@ use rules::Doomed;
 /// The tables of `wanted` become exactly as declared: chains, sets, rules and objects that others
 /// added to them are deleted. Of the other tables, those in `ours` are deleted and the rest is
 /// ignored. What packets change is not a difference: counters, and elements that expire of a
-/// [dynamic](Set::dynamic) set. Neither are comments of tables and chains, nor attributes that newer
-/// kernels may add.
+/// [dynamic](Set::dynamic) set. Neither are comments of tables and chains, nor attributes that
+/// newer kernels may add.
 ///
 /// The elements of every other set become those of `wanted` too: what a program has added since is
 /// deleted, unless `wanted` has it. See [`Kernel::apply`](crate::Kernel::apply) for how to keep it.

@@ -256,8 +256,8 @@ impl<'t> Parser<'t> {
         Ok(self.of_set(update, name))
     }
 
-    /// Reads `meter ssh size 65535 { ip saddr timeout 1m limit rate 5/second }`; `flow table` is its
-    /// older name.
+    /// Reads `meter ssh size 65535 { ip saddr timeout 1m limit rate 5/second }`; `flow table` is
+    /// its older name.
     pub(super) fn meter(&mut self) -> Parsed<Statement> {
         if self.next().is("flow") {
             self.expect("table")?;

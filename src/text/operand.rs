@@ -2,6 +2,7 @@
 
 use super::computed::{ones, transferred};
 use super::error::{Fault, Parsed};
+use super::lexer::Token;
 use super::parser::{Parser, unsupported};
 use super::selector::key;
 use super::values::{either, is_bits, prefix};
@@ -57,9 +58,7 @@ impl<'t> Parser<'t> {
                 }
             };
             let set = self.set_ref(&key, &SetData::None)?;
-            if ends_at_its_bits(&selector, &set) {
-                return Err(unsupported(operator, "an interval up to the highest value of a part of a byte"));
-            }
+            ends_within_its_bits(operator, &selector, &set)?;
             return Ok(Match { selector, op, operand: alone(set, op) });
         }
         let [of] = key.as_slice() else {
@@ -313,16 +312,20 @@ fn masked(field: Field, op: Op, mask: Value, value: Value) -> Match {
     Match::new(field, op, operand)
 }
 
-/// Returns whether a set of intervals of the last bits of some bytes goes up to their highest value,
+/// Refuses a set of intervals of the last bits of some bytes that goes up to their highest value,
 /// for which nft sends no end.
-pub(super) fn ends_at_its_bits(selector: &Selector, set: &SetRef) -> bool {
-    let Some((Some(0), Some(bits))) = selector.as_field().map(|field| (field.shift(), field.bits())) else {
-        return false;
+pub(super) fn ends_within_its_bits(at: Token<'_>, selector: &Selector, set: &SetRef) -> Parsed<()> {
+    let (Some((Some(0), Some(bits))), SetRef::Anonymous(elements)) =
+        (selector.as_field().map(|field| (field.shift(), field.bits())), set)
+    else {
+        return Ok(());
     };
-    let SetRef::Anonymous(elements) = set else { return false };
     let highest = 1_u128.checked_shl(bits).map_or(u128::MAX, |all| all - 1);
     let ends = |element: &Element| element.key.parts().iter().any(|part| part.high.number() == Some(highest));
-    elements.iter().any(|element| element.key.is_interval()) && elements.iter().any(ends)
+    if elements.iter().any(|element| element.key.is_interval()) && elements.iter().any(ends) {
+        return Err(unsupported(at, "an interval up to the highest value of a part of a byte"));
+    }
+    Ok(())
 }
 
 /// Returns a set as an operand. nft reads a set of one value, prefix or range as that.

@@ -20,8 +20,8 @@ pub(super) struct Parser<'t> {
     pub(super) table: Option<TableId>,
     /// Keys and data of the sets of the text.
     pub(super) sets: HashMap<SetId, (Vec<DataType>, SetData)>,
-    /// Maps that translations look in before their declaration: where, which, what they are taken to
-    /// hold, and whether the rule says that.
+    /// Maps that translations look in before their declaration: where, which, what they are taken
+    /// to hold, and whether the rule says that.
     pub(super) maps: Vec<(Token<'t>, SetId, MapTo, bool)>,
     /// The sets that rules of the text change.
     pub(super) updated: HashSet<SetId>,

@@ -3,7 +3,7 @@
 use super::elements::leads;
 use super::error::{Fault, Parsed};
 use super::lexer::Kind;
-use super::operand::ends_at_its_bits;
+use super::operand::ends_within_its_bits;
 use super::parser::{Parser, unsupported};
 use super::selector::key;
 use crate::model::{
@@ -92,7 +92,8 @@ impl<'t> Parser<'t> {
             "tproxy" => {
                 let says = ["ip", "ip6"].iter().any(|family| self.peek_at(1).is(family));
                 let tproxy = self.tproxy()?;
-                let to_address = matches!(&tproxy, Statement::Tproxy(tproxy) if tproxy.address.is_some() || tproxy.address_from.is_some());
+                let to_address = matches!(&tproxy, Statement::Tproxy(to)
+                    if to.address.is_some() || to.address_from.is_some());
                 if self.family == Family::Inet && to_address && !says {
                     let why = "the family is open: write tproxy ip to or tproxy ip6 to";
                     return Err(Fault::wrong(token.at, token.length(), why));
@@ -149,9 +150,7 @@ impl<'t> Parser<'t> {
         statements.push(if self.take("vmap") {
             self.is_moved(&selector)?;
             let map = self.set_ref(&key(&selector), &SetData::Verdict)?;
-            if ends_at_its_bits(&selector, &map) {
-                return Err(unsupported(start, "an interval up to the highest value of a part of a byte"));
-            }
+            ends_within_its_bits(start, &selector, &map)?;
             Statement::VerdictMap { selector, map }
         } else if self.at("set") {
             let Some(field) = selector.as_field() else {

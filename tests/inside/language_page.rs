@@ -1,5 +1,6 @@
-//! The language of nft(8), its words and the Rust that says them: `docs/language.md` is written from
-//! what is held here. nft loads each text as the program of the rule beside it, and lists that text.
+//! The language of nft(8), its words and the Rust that says them: `docs/language.md` is written
+//! from what is held here. nft loads each text as the program of the rule beside it, and lists that
+//! text.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -1,5 +1,5 @@
-//! Rules of every part of the language, chosen by hand: each is read to nft's program, listed as nft
-//! lists it in text and in JSON, and read back from both.
+//! Rules of every part of the language, chosen by hand: each is read to nft's program, listed as
+//! nft lists it in text and in JSON, and read back from both.
 
 use nftmesh::bytecode::{ElementCode, ElementDataCode, Expr, LookupSet, NoSets, lower, raise};
 use nftmesh::model::Family;

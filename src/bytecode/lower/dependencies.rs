@@ -1,6 +1,7 @@
 //! What a field needs to know of a packet before it can be loaded: the conditions that nft adds.
 
-use super::{Lowering, Sets, anonymous_model};
+use super::lookups::anonymous_model;
+use super::{Lowering, Sets};
 use crate::bytecode::codes::LookupSet;
 use crate::bytecode::data::{self, Order};
 use crate::bytecode::expr::Expr;

@@ -180,7 +180,8 @@ impl KumaConfigBuilder {
         KumaConfigBuilder { exclude_outbound_ports: ports, ..self }
     }
 
-    /// Captures inbound TCP to these ports alone, whichever are left alone; to all if there are none.
+    /// Captures inbound TCP to these ports alone, whichever are left alone; to all if there are
+    /// none.
     pub fn include_inbound_ports(self, ports: PortRanges) -> Self {
         KumaConfigBuilder { include_inbound_ports: ports, ..self }
     }

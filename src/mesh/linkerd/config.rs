@@ -111,8 +111,8 @@ impl LinkerdConfigBuilder {
     /// Checks the configuration.
     ///
     /// # Errors
-    /// [`is_invalid`](crate::Error::is_invalid) for a proxy's port 0, an owner that cannot be, and when no
-    /// owner is given: what the proxy sends would return to it for ever.
+    /// [`is_invalid`](crate::Error::is_invalid) for a proxy's port 0, an owner that cannot be, and
+    /// when no owner is given: what the proxy sends would return to it for ever.
     pub fn build(self) -> Result<LinkerdConfig> {
         for (name, port) in [("incoming-proxy-port", self.incoming_port), ("outgoing-proxy-port", self.outgoing_port)] {
             if port == 0 {

@@ -186,8 +186,8 @@ impl Bdd {
         self.put(place, made);
         if self.branches.len() * 2 > self.places.len() {
             self.places = vec![0; self.places.len() * 4];
-            for (node, branch) in (2..).zip(self.branches.clone().iter().skip(2)) {
-                if let Err(place) = self.find(branch) {
+            for node in 2..=made {
+                if let Err(place) = self.find(&self.branch(Node(node))) {
                     self.put(place, node);
                 }
             }

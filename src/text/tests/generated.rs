@@ -65,8 +65,8 @@ fn reads_back(ruleset: &Ruleset) -> bool {
     let text = ruleset.to_string();
     let read = match text.parse::<Ruleset>() {
         Ok(read) => read,
-        // nft asks for the network layer before that field, which the model does not say, and has no
-        // words for maps to some objects.
+        // nft asks for the network layer before that field, which the model does not say, and has
+        // no words for maps to some objects.
         Err(error)
             if ["after a field of the link layer", "a map with a name leads to"]
                 .iter()
